@@ -1,0 +1,91 @@
+// SPDX-License-Identifier: Apache-2.0
+pragma solidity ^0.8.30;
+
+import {IInstanceRegistry, Outcome} from "./IInstanceRegistry.sol";
+
+/// @title The hash chains that make a published history complete, ordered and timed
+/// @notice Every head is keccak256 over `abi.encode` words. The preimages have 6 (genesis, issuer), 7 (batch) and 5 (seal)
+/// words; genesis and issuer heads live in different storage and start with a chain id and a digest: none can pass for another.
+library HistoryHead {
+    /// In place of a predecessor's sequence number: the state follows none.
+    uint32 internal constant NO_PREDECESSOR = 0xffffffff;
+
+    /// The head of an instance without states: binds it to its chain, contract, issuer, model and place among the issuer's.
+    function genesis(address issuer, bytes32 instance, bytes32 model, uint64 ordinal) internal view returns (bytes32) {
+        return keccak256(abi.encode(block.chainid, address(this), issuer, instance, model, ordinal));
+    }
+
+    /// The head after a batch of states.
+    function afterBatch(bytes32 head, uint64 first, bytes32[] calldata states, bytes calldata predecessors)
+        internal
+        view
+        returns (bytes32)
+    {
+        return keccak256(
+            abi.encode(head, first, states.length, root(states), keccak256(predecessors), block.number, block.timestamp)
+        );
+    }
+
+    /// The head after termination.
+    function afterTermination(bytes32 head, uint64 count, Outcome outcome) internal view returns (bytes32) {
+        return keccak256(abi.encode(head, count, outcome, block.number, block.timestamp));
+    }
+
+    /// The head of an issuer's chain of instances after one more.
+    function afterInstance(bytes32 issuerHead, bytes32 instance, bytes32 model, uint64 ordinal)
+        internal
+        view
+        returns (bytes32)
+    {
+        return keccak256(abi.encode(issuerHead, instance, model, ordinal, block.number, block.timestamp));
+    }
+
+    /// Reverts unless each of the batch's states names an earlier state, or none. Empty: each follows the one before it.
+    function checkPredecessors(bytes calldata predecessors, uint256 first, uint256 n) internal pure {
+        if (predecessors.length == 0) return;
+        if (predecessors.length != 4 * n) revert IInstanceRegistry.BadPredecessorsLength();
+        unchecked {
+            for (uint256 i = 0; i < n; ++i) {
+                uint32 predecessor = uint32(bytes4(predecessors[4 * i:]));
+                if (predecessor >= first + i && predecessor != NO_PREDECESSOR) {
+                    revert IInstanceRegistry.BadPredecessor(uint64(first + i));
+                }
+            }
+        }
+    }
+
+    /// The Merkle root of the states (at least one): the tree shape of RFC 9162 with keccak256, leaf = H(0x00 || state),
+    /// node = H(0x01 || left || right), the odd node of a level promoted unchanged.
+    /// @dev Works in free memory, which it does not claim: the caller's next allocation reuses it, so that a large
+    /// batch pays for memory once. Nodes are hashed where they lie: a pair's prefix byte overwrites the last byte of the element before
+    /// it, which is spent by then.
+    function root(bytes32[] calldata states) internal pure returns (bytes32 result) {
+        assembly ("memory-safe") {
+            let level := add(mload(0x40), 0x20) // one word ahead for the first pair's prefix byte
+            let size := shl(5, states.length)
+
+            mstore(0x00, 0) // byte 0 is the leaf's prefix and stays 0
+            for { let i := 0 } lt(i, size) { i := add(i, 0x20) } {
+                mstore(0x01, calldataload(add(states.offset, i)))
+                mstore(add(level, i), keccak256(0x00, 0x21))
+            }
+
+            for {} gt(size, 0x20) {} {
+                let to := level
+                let last := add(level, size)
+                let from := level
+                for {} lt(add(from, 0x20), last) { from := add(from, 0x40) } {
+                    mstore8(sub(from, 1), 0x01)
+                    mstore(to, keccak256(sub(from, 1), 0x41))
+                    to := add(to, 0x20)
+                }
+                if lt(from, last) {
+                    mstore(to, mload(from))
+                    to := add(to, 0x20)
+                }
+                size := sub(to, level)
+            }
+            result := mload(level)
+        }
+    }
+}
