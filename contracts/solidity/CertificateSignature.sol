@@ -42,7 +42,7 @@ library CertificateSignature {
         if (subject.code.length == 0) return false;
         (bool ok, bytes memory answer) =
             subject.staticcall(abi.encodeCall(IERC1271.isValidSignature, (digest_, signature)));
-        return ok && answer.length == 32 && bytes32(answer) == bytes32(IERC1271.isValidSignature.selector);
+        return ok && answer.length == 32 && abi.decode(answer, (bytes32)) == bytes32(IERC1271.isValidSignature.selector);
     }
 
     /// The signer of r || s || v, or zero.

@@ -41,15 +41,17 @@ library HistoryHead {
     }
 
     /// Reverts unless each of the batch's states names an earlier state, or none. Empty: each follows the one before it.
-    function checkPredecessors(bytes calldata predecessors, uint256 first, uint256 n) internal pure {
+    function checkPredecessors(bytes calldata predecessors, uint64 first, uint256 n) internal pure {
         if (predecessors.length == 0) return;
         if (predecessors.length != 4 * n) revert IInstanceRegistry.BadPredecessorsLength();
         unchecked {
-            for (uint256 i = 0; i < n; ++i) {
-                uint32 predecessor = uint32(bytes4(predecessors[4 * i:]));
-                if (predecessor >= first + i && predecessor != NO_PREDECESSOR) {
-                    revert IInstanceRegistry.BadPredecessor(uint64(first + i));
+            uint64 sequence = first;
+            for (uint256 at = 0; at < predecessors.length; at += 4) {
+                uint32 predecessor = uint32(bytes4(predecessors[at:]));
+                if (predecessor >= sequence && predecessor != NO_PREDECESSOR) {
+                    revert IInstanceRegistry.BadPredecessor(sequence);
                 }
+                ++sequence;
             }
         }
     }

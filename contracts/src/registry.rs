@@ -1,5 +1,7 @@
 //! Bindings of the contract `InstanceRegistry`, generated from its artifact: calls, events, errors, deployment.
 
+#![expect(missing_docs, reason = "generated; `solidity/IInstanceRegistry.sol` documents each item")]
+
 pub use self::InstanceRegistry::InstanceRegistryErrors as RegistryErrors;
 
 alloy::sol! {

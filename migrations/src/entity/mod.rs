@@ -1,0 +1,1 @@
+//! Entities of the tables and views that are read through `SeaORM`.

@@ -1,0 +1,2 @@
+-- Written by the executor alone.
+create schema executor;

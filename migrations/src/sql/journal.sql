@@ -1,0 +1,132 @@
+-- The journal: every registration and every retraction gets the next position. Append-only, but for retracted_by, which closes an entry's validity.
+create schema journal;
+
+-- What is followed, how far, and by which writer. Rows, header, cursor and journal change in one transaction.
+create table journal.source (
+    source_id           smallint primary key generated always as identity,
+    chain_id            bigint not null,
+    contract            bytea not null check (length(contract) = 20),
+    start_block         bigint not null,
+    writer_epoch        bigint not null default 0,      -- a writer with an older epoch is fenced
+    block_number        bigint,                          -- cursor: last block taken
+    block_hash          bytea,
+    position            bigint not null default 0,       -- last position given
+    safe_number         bigint not null default 0,
+    finalized_number    bigint not null default 0,
+    updated_at          timestamptz not null default now(),
+    unique (chain_id, contract)
+);
+
+create table journal.block (
+    hash          bytea primary key check (length(hash) = 32),
+    source_id     smallint not null references journal.source,
+    number        bigint not null,
+    parent_hash   bytea not null,
+    timestamp_s   bigint not null,
+    canonical     boolean not null default true
+);
+create unique index block_canonical on journal.block (source_id, number) where canonical;
+
+create table journal.transaction (
+    hash                     bytea not null check (length(hash) = 32),
+    block_hash               bytea not null references journal.block,
+    sender                   bytea not null,
+    recipient                bytea,
+    gas_used                 bigint not null,
+    effective_gas_price_wei  numeric(39, 0) not null,
+    primary key (hash, block_hash)
+);
+
+create table journal.entry (
+    position            bigint primary key,
+    source_id           smallint not null references journal.source,
+    retracts            bigint unique references journal.entry,   -- set on a retraction
+    retracted_by        bigint,                                   -- set on what was retracted
+    reason              text,
+    replaced_by         bytea,
+    kind                text not null,
+    issuer              bytea not null check (length(issuer) = 20),
+    instance_id         bytea check (length(instance_id) = 32),
+    model_id            bytea check (length(model_id) = 32),
+    content_id          bytea check (length(content_id) = 32),    -- state id, or fingerprint of a certificate
+    sequence            bigint,
+    predecessor         bigint,
+    event               jsonb not null,                           -- the event as consumers get it
+    block_number        bigint not null,
+    block_hash          bytea not null references journal.block,
+    block_timestamp_s   bigint not null,
+    transaction_hash    bytea not null,
+    log_index           integer not null,
+    item_index          integer not null,
+    recorded_at         timestamptz not null default now()
+);
+create unique index entry_origin on journal.entry (block_hash, log_index, item_index) where retracts is null and retracted_by is null;
+create index entry_instance on journal.entry (instance_id, sequence) where instance_id is not null;
+create index entry_kind on journal.entry (kind, position);
+create index entry_issuer on journal.entry (issuer, position);
+create index entry_content on journal.entry (content_id) where content_id is not null;
+create index entry_block on journal.entry (block_number);
+
+-- Logs that could not be decoded: kept with their reason, so that nothing is lost.
+create table journal.quarantine (
+    quarantine_id     bigint primary key generated always as identity,
+    source_id         smallint not null references journal.source,
+    block_hash        bytea not null,
+    log_index         integer not null,
+    transaction_hash  bytea not null,
+    reason            text not null,
+    log               jsonb not null,
+    recorded_at       timestamptz not null default now(),
+    unique (block_hash, log_index)
+);
+
+-- What holds now. Views cannot differ from the journal; as of an earlier position P the same rows are those with
+-- position <= P and (retracted_by is null or retracted_by > P).
+create view journal.applied as
+    select e.*,
+           case when e.block_number <= s.finalized_number then 'finalized'
+                when e.block_number <= s.safe_number then 'safe'
+                else 'included' end as finality
+    from journal.entry e join journal.source s using (source_id)
+    where e.retracts is null;
+
+create view journal.model as
+    select position, retracted_by, issuer, model_id, block_number, block_hash, block_timestamp_s, transaction_hash, finality
+    from journal.applied where kind = 'model_registered';
+
+create view journal.instance as
+    select i.position, i.retracted_by, i.issuer, i.instance_id, i.model_id, (i.event ->> 'ordinal')::bigint as ordinal,
+           i.block_number, i.block_hash, i.block_timestamp_s, i.transaction_hash, i.finality
+    from journal.applied i where i.kind = 'instance_registered';
+
+create view journal.termination as
+    select position, retracted_by, issuer, instance_id, (event ->> 'count')::bigint as count, event ->> 'outcome' as outcome,
+           block_number, block_hash, block_timestamp_s, transaction_hash, finality
+    from journal.applied where kind = 'instance_terminated';
+
+create view journal.state as
+    select position, retracted_by, issuer, instance_id, content_id as state_id, sequence, predecessor,
+           (event ->> 'batch')::bigint as batch, block_number, block_hash, block_timestamp_s, transaction_hash, log_index, item_index, finality
+    from journal.applied where kind = 'state_registered';
+
+create view journal.certificate as
+    select c.position, c.retracted_by, c.issuer as subject, c.content_id as fingerprint, c.event ->> 'uri' as uri,
+           (c.event ->> 'not_before_s')::bigint as not_before_s, (c.event ->> 'not_after_s')::bigint as not_after_s,
+           c.event ->> 'signature' as signature, r.position as revocation_position, r.block_number as revoked_at_block,
+           c.block_number, c.block_hash, c.block_timestamp_s, c.transaction_hash, c.finality
+    from journal.applied c
+    left join journal.applied r on r.kind = 'certificate_revoked' and r.issuer = c.issuer and r.content_id = c.content_id and r.retracted_by is null
+    where c.kind = 'certificate_bound';
+
+create view journal.transition_request as
+    select position, retracted_by, issuer, instance_id, event ->> 'participant' as participant, sequence,
+           event ->> 'payload' as payload, block_number, block_hash, block_timestamp_s, transaction_hash, finality
+    from journal.applied where kind = 'transition_requested';
+
+-- Anybody who may read only: analysts, the API.
+do $$ begin
+    create role runproof_reader nologin;
+exception when duplicate_object or unique_violation then null;
+end $$;
+grant usage on schema journal to runproof_reader;
+grant select on all tables in schema journal to runproof_reader;

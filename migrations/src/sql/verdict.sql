@@ -1,0 +1,38 @@
+-- Verdicts as of the last check; the evidence is in findings (protocol::verdict::Finding).
+create schema verdict;
+create sequence verdict.revision;
+
+create table verdict.instance (
+    issuer             bytea not null,
+    instance_id        bytea not null,
+    model_id           bytea not null,
+    status             text not null check (status in ('passed', 'not_checked', 'unavailable', 'failed')),
+    site               text,
+    as_of_block        bigint not null,
+    as_of_block_hash   bytea not null,
+    checked_at         timestamptz not null,
+    trust              text not null,
+    findings           jsonb not null,
+    revision           bigint not null default nextval('verdict.revision'),
+    primary key (issuer, instance_id)
+);
+create index instance_status on verdict.instance (status);
+create index instance_revision on verdict.instance (revision);
+
+create table verdict.state (
+    issuer             bytea not null,
+    instance_id        bytea not null,
+    sequence           bigint not null,
+    state_id           bytea not null,
+    status             text not null check (status in ('passed', 'not_checked', 'unavailable', 'failed')),
+    state_name         text,
+    entered_at_ms      bigint,
+    findings           jsonb not null,
+    primary key (issuer, instance_id, sequence),
+    foreign key (issuer, instance_id) references verdict.instance on delete cascade
+);
+create index state_status on verdict.state (status);
+create index state_id on verdict.state (state_id);
+
+grant usage on schema verdict to runproof_reader;
+grant select on all tables in schema verdict to runproof_reader;

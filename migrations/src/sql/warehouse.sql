@@ -1,0 +1,3 @@
+-- The paper's star as views.
+create schema warehouse;
+grant usage on schema warehouse to runproof_reader;

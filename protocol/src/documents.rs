@@ -1,0 +1,168 @@
+//! The documents that an issuer's site publishes, with the paper's fields and ours.
+
+use alloy_primitives::{Address, B256};
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    InstanceId, ModelId, StateId,
+    head::{self, Batch, Outcome, Registry},
+    json_dumps,
+};
+
+/// What is known of an execution at its start; its bytes are hashed into the [`InstanceId`]. The paper's fields of an AWS execution, without those
+/// that only its end tells.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct InstanceDocument {
+    /// ARN of the execution.
+    #[serde(rename = "executionArn")]
+    pub execution_arn: String,
+    /// ARN of the state machine.
+    #[serde(rename = "stateMachineArn")]
+    pub state_machine_arn: String,
+    /// Name of the execution.
+    pub name: String,
+    /// `RUNNING`.
+    pub status: String,
+    /// RFC 3339, UTC.
+    #[serde(rename = "startDate")]
+    pub start_date: String,
+}
+
+impl InstanceDocument {
+    /// The bytes that are hashed and published.
+    pub fn to_bytes(&self) -> Vec<u8> {
+        let mut out = String::new();
+        json_dumps::write_object(
+            &mut out,
+            [
+                ("executionArn", Some(self.execution_arn.as_str())),
+                ("stateMachineArn", Some(&self.state_machine_arn)),
+                ("name", Some(&self.name)),
+                ("status", Some(&self.status)),
+                ("startDate", Some(&self.start_date)),
+            ],
+        );
+        out.into_bytes()
+    }
+}
+
+/// An instance's protocol: who registered which state when, with the address of each document.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct InstanceProtocol {
+    /// Model.
+    pub model_hash: ModelId,
+    /// Instance.
+    pub instance_hash: InstanceId,
+    /// URL of the instance document.
+    pub instance_data: String,
+    /// URL of the model.
+    pub model_data: String,
+    /// URL of the whole trace.
+    pub trace_data: String,
+    /// Chain and contract of the registrations.
+    pub registry: Registry,
+    /// Who registered the instance.
+    pub issuer: Address,
+    /// The instance's place among the issuer's.
+    pub ordinal: u64,
+    /// How the run ended; absent while it runs.
+    pub termination: Option<Termination>,
+    /// One row for each state, in order.
+    pub instance_protocol: Vec<ProtocolRow>,
+}
+
+/// The end of a run as registered. Block and time are absent until the registration is included.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Termination {
+    /// How it ended.
+    pub outcome: Outcome,
+    /// States registered in all.
+    pub count: u64,
+    /// Block of the registration.
+    pub block_nr: Option<u64>,
+    /// That block's time, Unix seconds.
+    pub timestamp: Option<u64>,
+    /// Transaction, hex without `0x`.
+    pub transaction_hash: String,
+}
+
+/// One state of a protocol: the paper's seven fields, then ours. Block and time are absent until the registration is included: a row is published
+/// before its transaction is sent.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ProtocolRow {
+    /// `Register State`.
+    pub event_type: String,
+    /// Id of the state.
+    pub state_hash: StateId,
+    /// Time of the block, Unix seconds.
+    pub timestamp: Option<u64>,
+    /// Block of the registration.
+    pub block_nr: Option<u64>,
+    /// Who registered it, lower-case hex without `0x`.
+    pub client_address: String,
+    /// Transaction, lower-case hex without `0x`.
+    pub transaction_hash: String,
+    /// URL of the state's document.
+    pub state_data: String,
+    /// Place in the instance, from 0.
+    pub sequence: u64,
+    /// Sequence number of the state it was entered from.
+    pub predecessor: Option<u32>,
+    /// Sequence number of the first state registered by the same call.
+    pub batch: u64,
+    /// Name of the state in the model.
+    pub state_name: String,
+    /// When it was entered, milliseconds since the Unix epoch.
+    pub entered_at_ms: i64,
+}
+
+/// The paper's name for a row of a registered state.
+pub const REGISTER_STATE: &str = "Register State";
+
+/// An address as the paper's documents write it: lower-case hex without `0x`.
+pub fn bare_address(address: Address) -> String {
+    hex::encode(address)
+}
+
+/// A hash as the paper's documents write it: lower-case hex without `0x`.
+pub fn bare_hash(hash: B256) -> String {
+    hex::encode(hash)
+}
+
+/// Block number and time (Unix seconds) of a batch, by the sequence number of its first state.
+pub type Inclusion<'a> = &'a dyn Fn(u64) -> Option<(u64, u64)>;
+
+impl InstanceProtocol {
+    /// Registrations as the rows tell them. `inclusion` gives block and time where a row does not have them yet; where neither does, zero is
+    /// folded, which no head matches.
+    pub fn batches(&self, inclusion: Inclusion<'_>) -> Vec<Batch> {
+        self.instance_protocol
+            .chunk_by(|a, b| a.batch == b.batch)
+            .map(|rows| {
+                let first = &rows[0];
+                let known = first.block_nr.zip(first.timestamp).or_else(|| inclusion(first.batch));
+                let (block_number, block_timestamp_s) = known.unwrap_or_default();
+                Batch {
+                    first: first.sequence,
+                    states: rows.iter().map(|row| row.state_hash).collect(),
+                    predecessors: head::shorten_predecessors(
+                        first.sequence,
+                        rows.iter().map(|row| row.predecessor).collect(),
+                    ),
+                    block_number,
+                    block_timestamp_s,
+                }
+            })
+            .collect()
+    }
+
+    /// The head that the published history folds to. `sealed` gives block and time of a termination that does not have them yet.
+    pub fn head(&self, inclusion: Inclusion<'_>, sealed: Option<(u64, u64)>) -> B256 {
+        let genesis = head::genesis(self.registry, self.issuer, self.instance_hash, self.model_hash, self.ordinal);
+        let open = self.batches(inclusion).iter().fold(genesis, |head, batch| head::extend(head, batch));
+        self.termination.as_ref().map_or(open, |end| {
+            let (block, time) = end.block_nr.zip(end.timestamp).or(sealed).unwrap_or_default();
+            head::seal(open, end.count, end.outcome, block, time)
+        })
+    }
+}

@@ -1,0 +1,192 @@
+//! What was registered, as consumers see it: the body of journal entries, Kafka messages and subscription frames.
+
+use alloy_primitives::{Address, B256, Bytes};
+use serde::{Deserialize, Serialize};
+
+use crate::{Fingerprint, InstanceId, ModelId, StateId, certificate::CertificateBinding, head::Outcome};
+
+/// One registration.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+pub enum Event {
+    /// A model became known.
+    ModelRegistered {
+        /// Who registered it.
+        issuer: Address,
+        /// Its id.
+        model: ModelId,
+    },
+    /// A run began.
+    InstanceRegistered {
+        /// Who registered it.
+        issuer: Address,
+        /// Its id.
+        instance: InstanceId,
+        /// What it runs.
+        model: ModelId,
+        /// Its place among the issuer's instances, from 0.
+        ordinal: u64,
+        /// Head of its chain, see [`crate::head::genesis`].
+        head: B256,
+        /// Head of the issuer's chain of instances after it.
+        issuer_head: B256,
+    },
+    /// A state was entered.
+    StateRegistered {
+        /// Who issued it: the namespace, also where a delegate sent it.
+        issuer: Address,
+        /// The run.
+        instance: InstanceId,
+        /// Its id.
+        state: StateId,
+        /// Its place in the run, from 0.
+        sequence: u64,
+        /// Sequence number of the state it was entered from.
+        predecessor: Option<u32>,
+        /// Sequence number of the first state of its batch.
+        batch: u64,
+    },
+    /// A run ended; its count is sealed.
+    InstanceTerminated {
+        /// Who issued it.
+        issuer: Address,
+        /// The run.
+        instance: InstanceId,
+        /// States in all.
+        count: u64,
+        /// How it ended.
+        outcome: Outcome,
+        /// Final head.
+        head: B256,
+    },
+    /// Somebody may, or may no more, register on the issuer's behalf.
+    DelegateSet {
+        /// Who grants.
+        issuer: Address,
+        /// For this instance; `None` for all.
+        instance: Option<InstanceId>,
+        /// To whom.
+        delegate: Address,
+        /// Granted or withdrawn.
+        allowed: bool,
+    },
+    /// Somebody may, or may no more, request transitions.
+    ParticipantSet {
+        /// Who grants.
+        issuer: Address,
+        /// For this instance; `None` for all.
+        instance: Option<InstanceId>,
+        /// To whom.
+        participant: Address,
+        /// Granted or withdrawn.
+        allowed: bool,
+    },
+    /// A participant asks the waiting state to go on.
+    TransitionRequested {
+        /// Whose run.
+        issuer: Address,
+        /// The run.
+        instance: InstanceId,
+        /// Who asks.
+        participant: Address,
+        /// The waiting state.
+        sequence: u64,
+        /// What the state is to be completed with, JSON text.
+        payload: Bytes,
+    },
+    /// A certificate became known.
+    CertificateBound(CertificateBinding),
+    /// A certificate is no longer to be trusted.
+    CertificateRevoked {
+        /// Whose.
+        subject: Address,
+        /// Which.
+        fingerprint: Fingerprint,
+    },
+}
+
+impl Event {
+    /// The event's kind, as in its JSON field `kind`.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::ModelRegistered { .. } => "model_registered",
+            Self::InstanceRegistered { .. } => "instance_registered",
+            Self::StateRegistered { .. } => "state_registered",
+            Self::InstanceTerminated { .. } => "instance_terminated",
+            Self::DelegateSet { .. } => "delegate_set",
+            Self::ParticipantSet { .. } => "participant_set",
+            Self::TransitionRequested { .. } => "transition_requested",
+            Self::CertificateBound(_) => "certificate_bound",
+            Self::CertificateRevoked { .. } => "certificate_revoked",
+        }
+    }
+
+    /// In whose namespace it stands.
+    pub fn issuer(&self) -> Address {
+        match self {
+            Self::ModelRegistered { issuer, .. }
+            | Self::InstanceRegistered { issuer, .. }
+            | Self::StateRegistered { issuer, .. }
+            | Self::InstanceTerminated { issuer, .. }
+            | Self::DelegateSet { issuer, .. }
+            | Self::ParticipantSet { issuer, .. }
+            | Self::TransitionRequested { issuer, .. } => *issuer,
+            Self::CertificateBound(CertificateBinding { subject, .. }) | Self::CertificateRevoked { subject, .. } => {
+                *subject
+            }
+        }
+    }
+
+    /// The run it belongs to.
+    pub fn instance(&self) -> Option<InstanceId> {
+        match self {
+            Self::InstanceRegistered { instance, .. }
+            | Self::StateRegistered { instance, .. }
+            | Self::InstanceTerminated { instance, .. }
+            | Self::TransitionRequested { instance, .. } => Some(*instance),
+            Self::DelegateSet { instance, .. } | Self::ParticipantSet { instance, .. } => *instance,
+            Self::ModelRegistered { .. } | Self::CertificateBound(_) | Self::CertificateRevoked { .. } => None,
+        }
+    }
+}
+
+/// Where a registration stands on the chain.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Origin {
+    /// Block.
+    pub block_number: u64,
+    /// Its hash.
+    pub block_hash: B256,
+    /// Its time, Unix seconds.
+    pub block_timestamp_s: u64,
+    /// Transaction.
+    pub transaction_hash: B256,
+    /// Place of the log in the block.
+    pub log_index: u64,
+    /// Place of the event in the log: a batch's states share one log.
+    pub item_index: u64,
+}
+
+/// Why an entry no longer holds.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Retraction {
+    /// The entry.
+    pub position: u64,
+    /// Why, for a reader.
+    pub reason: String,
+    /// Canonical block at the same height, where there is one.
+    pub replaced_by: Option<B256>,
+}
+
+/// One entry of the append-only journal, the same in Postgres, Kafka and GraphQL.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct JournalEntry {
+    /// Place in the journal, from 1, without gaps.
+    pub position: u64,
+    /// Present if this entry takes an earlier one back; `event` and `origin` are then those of the entry taken back.
+    pub retraction: Option<Retraction>,
+    /// What was registered.
+    pub event: Event,
+    /// Where.
+    pub origin: Origin,
+}

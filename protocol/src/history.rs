@@ -1,0 +1,253 @@
+//! From a Step Functions execution history to captured states.
+//!
+//! The history (GetExecutionHistory) is the truth: events numbered 1, 2, 3, …, each with the id of the event before it on its branch.
+
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    StateId,
+    trace::{Entry, TraceHasher, separator},
+};
+
+/// Which events of a history are states: a setting of the model.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum StateSelection {
+    /// `TaskStateEntered` only, as in the paper.
+    Tasks,
+    /// Every `…StateEntered`: Choice, Wait, Map, Parallel, Pass, Succeed and Fail too.
+    #[default]
+    All,
+}
+
+impl StateSelection {
+    /// Whether an event of this type is a state.
+    pub fn includes(self, event_type: &str) -> bool {
+        match self {
+            Self::Tasks => event_type == "TaskStateEntered",
+            Self::All => event_type.ends_with("StateEntered"),
+        }
+    }
+}
+
+/// What captured states say of their execution.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Execution {
+    /// Name of the state machine.
+    pub model_name: String,
+    /// Name of the execution.
+    pub name: String,
+    /// Cloud region.
+    pub region: String,
+    /// Cloud account.
+    pub account: String,
+}
+
+/// One event of an execution history.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HistoryEvent {
+    /// From 1.
+    pub id: u64,
+    /// The event before it on its branch, 0 for none.
+    pub previous_id: u64,
+    /// Such as `TaskStateEntered`.
+    pub event_type: String,
+    /// Milliseconds since the Unix epoch.
+    pub timestamp_ms: i64,
+    /// Name of the state, where the event has one.
+    pub state_name: Option<String>,
+    /// Input of the state entered, JSON text.
+    pub input: Option<String>,
+}
+
+/// A state as it is to be registered and published.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CapturedState {
+    /// Place in the instance, from 0.
+    pub sequence: u64,
+    /// Its id.
+    pub id: StateId,
+    /// Sequence number of the state it was entered from.
+    pub predecessor: Option<u32>,
+    /// Id of its history event.
+    pub event_id: u64,
+    /// When it was entered, milliseconds since the Unix epoch.
+    pub entered_at_ms: i64,
+    /// Name of the state in the model.
+    pub name: String,
+    /// The bytes it adds to the trace, separator included.
+    pub part: String,
+    /// Length of the trace up to and including it, without the closing `]`.
+    pub trace_len: u64,
+}
+
+/// An event that does not fit what was captured before it.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum HistoryError {
+    /// The event was captured already.
+    #[error("history event {found} repeats: event {last} was captured before it")]
+    Repeated {
+        /// Last event captured.
+        last: u64,
+        /// The event.
+        found: u64,
+    },
+    /// A state without a name.
+    #[error("history event {0} enters a state but names none")]
+    Unnamed(u64),
+}
+
+/// Captures the states of one execution, event by event.
+#[derive(Debug, Clone)]
+pub struct Capture {
+    execution: Execution,
+    selection: StateSelection,
+    hasher: TraceHasher,
+    count: u64,
+    last_event_id: u64,
+    /// For each event id, the last state on its branch.
+    reached: Vec<Option<u32>>,
+}
+
+impl Capture {
+    /// Nothing captured yet.
+    pub fn new(execution: Execution, selection: StateSelection) -> Self {
+        Self { execution, selection, hasher: TraceHasher::default(), count: 0, last_event_id: 0, reached: vec![None] }
+    }
+
+    /// Id of the last event taken, 0 for none: the checkpoint to resume from.
+    pub fn last_event_id(&self) -> u64 {
+        self.last_event_id
+    }
+
+    /// States captured so far.
+    pub fn count(&self) -> u64 {
+        self.count
+    }
+
+    /// Takes the next event; returns the state if it is one.
+    ///
+    /// # Errors
+    /// [`HistoryError`] if the event does not follow; the capture is unchanged then.
+    pub fn take(&mut self, event: &HistoryEvent) -> Result<Option<CapturedState>, HistoryError> {
+        if event.id <= self.last_event_id {
+            return Err(HistoryError::Repeated { last: self.last_event_id, found: event.id });
+        }
+        let is_state = self.selection.includes(&event.event_type);
+        if is_state && event.state_name.is_none() {
+            return Err(HistoryError::Unnamed(event.id));
+        }
+        let predecessor =
+            usize::try_from(event.previous_id).ok().and_then(|previous| self.reached.get(previous).copied()).flatten();
+        self.last_event_id = event.id;
+        let state = is_state.then(|| self.capture(event, predecessor));
+        let reached = state.as_ref().and_then(|state| u32::try_from(state.sequence).ok()).or(predecessor);
+        // Ids are dense in a real history; a recorded one may have holes, which lead nowhere.
+        if let Ok(index) = usize::try_from(event.id)
+            && index < self.reached.len() + MAX_HOLE
+        {
+            self.reached.resize(index, None);
+            self.reached.push(reached);
+        }
+        Ok(state)
+    }
+
+    fn capture(&mut self, event: &HistoryEvent, predecessor: Option<u32>) -> CapturedState {
+        let name = event.state_name.clone().unwrap_or_default();
+        let entry = self.entry(event, &name);
+        let part = format!("{}{}", separator(self.count), entry.to_json());
+        let id = self.hasher.append(part.as_bytes());
+        let sequence = self.count;
+        self.count += 1;
+        CapturedState {
+            sequence,
+            id,
+            predecessor,
+            event_id: event.id,
+            entered_at_ms: event.timestamp_ms,
+            name,
+            part,
+            trace_len: self.hasher.len(),
+        }
+    }
+
+    fn entry(&self, event: &HistoryEvent, state_name: &str) -> Entry {
+        let Execution { model_name, name, region, account } = &self.execution;
+        Entry {
+            state_id: format!("{model_name}-{name}-{}", event.id),
+            model_id: model_name.clone(),
+            instance_id: name.clone(),
+            state_name: state_name.to_owned(),
+            timestamp: event.timestamp_ms.to_string(),
+            region: Some(region.clone()),
+            client: Some(account.clone()),
+            event_type: event.event_type.clone(),
+            id: event.id.to_string(),
+            task_input: event.input.clone(),
+            task_output: None,
+            task_input_detail: None,
+            task_output_detail: None,
+        }
+    }
+}
+
+/// An execution ends at 25,000 events, so no honest hole is larger.
+const MAX_HOLE: usize = 25_000;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn event(id: u64, previous_id: u64, event_type: &str) -> HistoryEvent {
+        HistoryEvent {
+            id,
+            previous_id,
+            event_type: event_type.into(),
+            timestamp_ms: 1,
+            state_name: Some(format!("S{id}")),
+            input: Some("{}".into()),
+        }
+    }
+
+    fn capture(selection: StateSelection) -> Capture {
+        let execution = Execution { model_name: "m".into(), name: "x".into(), region: "r".into(), account: "1".into() };
+        Capture::new(execution, selection)
+    }
+
+    #[test]
+    fn branches_of_a_map_share_their_predecessor() {
+        let mut capture = capture(StateSelection::All);
+        let events = [
+            event(1, 0, "ExecutionStarted"),
+            event(2, 0, "MapStateEntered"),
+            event(3, 2, "MapStateStarted"),
+            event(4, 3, "MapIterationStarted"),
+            event(5, 3, "MapIterationStarted"),
+            event(6, 4, "TaskStateEntered"),
+            event(7, 5, "TaskStateEntered"),
+            event(8, 7, "TaskStateExited"),
+            event(9, 8, "PassStateEntered"),
+        ];
+        let states: Vec<CapturedState> = events.iter().filter_map(|e| capture.take(e).expect("in order")).collect();
+        let links: Vec<_> = states.iter().map(|state| (state.event_id, state.predecessor)).collect();
+        assert_eq!(links, [(2, None), (6, Some(0)), (7, Some(0)), (9, Some(2))]);
+        let trace: String = states.iter().map(|state| state.part.as_str()).collect();
+        assert_eq!(states[3].id, StateId::of(format!("{trace}]").as_bytes()));
+        assert_eq!(states[3].trace_len, trace.len() as u64);
+    }
+
+    #[test]
+    fn the_papers_selection_takes_tasks_only() {
+        let mut capture = capture(StateSelection::Tasks);
+        assert_eq!(capture.take(&event(1, 0, "PassStateEntered")), Ok(None));
+        assert!(capture.take(&event(2, 1, "TaskStateEntered")).is_ok_and(|state| state.is_some()));
+    }
+
+    #[test]
+    fn a_repeated_event_changes_nothing() {
+        let mut capture = capture(StateSelection::All);
+        capture.take(&event(1, 0, "TaskStateEntered")).expect("first");
+        assert_eq!(capture.take(&event(1, 0, "TaskStateEntered")), Err(HistoryError::Repeated { last: 1, found: 1 }));
+        assert_eq!((capture.count(), capture.last_event_id()), (1, 1));
+    }
+}

@@ -1,0 +1,17 @@
+//! What is hashed, registered, published and verified.
+//!
+//! Pure: bytes in, values out. No network, no database, no clock. Read in this order, which is the order of a state's life: it is found in a
+//! [`history`], becomes an entry of a [`trace`], gets an [`id`], is chained into a [`head`], published in [`documents`], told to consumers as an
+//! [`event`], and judged by a [`verdict`].
+
+pub mod certificate;
+pub mod documents;
+pub mod event;
+pub mod head;
+pub mod history;
+pub mod id;
+pub mod json_dumps;
+pub mod trace;
+pub mod verdict;
+
+pub use id::{Fingerprint, InstanceId, ModelId, StateId};

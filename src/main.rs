@@ -1,0 +1,2 @@
+//! runproof
+fn main() {}

