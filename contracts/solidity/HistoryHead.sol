@@ -46,8 +46,8 @@ library HistoryHead {
         if (predecessors.length != 4 * n) revert IInstanceRegistry.BadPredecessorsLength();
         unchecked {
             uint64 sequence = first;
-            for (uint256 at = 0; at < predecessors.length; at += 4) {
-                uint32 predecessor = uint32(bytes4(predecessors[at:]));
+            for (uint256 offset = 0; offset < predecessors.length; offset += 4) {
+                uint32 predecessor = uint32(bytes4(predecessors[offset:]));
                 if (predecessor >= sequence && predecessor != NO_PREDECESSOR) {
                     revert IInstanceRegistry.BadPredecessor(sequence);
                 }
