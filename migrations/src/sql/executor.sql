@@ -1,2 +1,106 @@
--- Written by the executor alone.
+-- The executor's progress and the documents that its site serves. Written by the executor alone; a crash at any point resumes from here.
 create schema executor;
+
+create table executor.model (
+    model_id           bytea primary key check (length(model_id) = 32),
+    name               text not null,
+    document           bytea not null,                 -- as published: SHA-256 of it is the id
+    selection          text not null check (selection in ('tasks', 'all')),
+    state_machine_arn  text,                           -- null for an imported model
+    created_at         timestamptz not null default now()
+);
+create unique index model_arn on executor.model (state_machine_arn) where state_machine_arn is not null;
+
+create table executor.instance (
+    instance_id     bytea primary key check (length(instance_id) = 32),
+    model_id        bytea not null references executor.model,
+    execution_arn   text unique,                       -- null for an imported run
+    document        bytea not null,
+    last_event_id   bigint not null default 0,         -- checkpoint in the execution's history
+    ended_as        text check (ended_as in ('succeeded', 'failed', 'timed_out', 'aborted')),  -- null while it runs
+    ordinal         bigint,                            -- given by the contract
+    started_at      timestamptz not null,
+    created_at      timestamptz not null default now()
+);
+
+-- All that the history told, states or not: exits, failures, retries.
+create table executor.history_event (
+    instance_id   bytea not null references executor.instance,
+    event_id      bigint not null,
+    event         jsonb not null,                      -- protocol::history::HistoryEvent
+    primary key (instance_id, event_id)
+);
+
+create table executor.state (
+    instance_id     bytea not null references executor.instance,
+    sequence        bigint not null,
+    state_id        bytea not null check (length(state_id) = 32),
+    event_id        bigint not null,
+    name            text not null,
+    entered_at_ms   bigint not null,
+    predecessor     bigint,
+    part            text not null,                     -- the bytes that it adds to the trace: the trace is stored once
+    trace_len       bigint not null,
+    primary key (instance_id, sequence)
+);
+create index state_id on executor.state (state_id);
+
+-- Each transaction is stored, signed, before it is sent, so that it can be sent again after a crash or a reorganisation.
+create table executor.transaction (
+    transaction_id      bigint primary key generated always as identity,
+    sender              bytea not null,
+    nonce               bigint not null,
+    hash                bytea not null unique,
+    raw                 bytea not null,
+    status              text not null default 'signed' check (status in ('signed', 'included', 'reverted', 'abandoned')),
+    block_number        bigint,
+    block_hash          bytea,
+    block_timestamp_s   bigint,
+    gas_used            bigint,
+    created_at          timestamptz not null default now()
+);
+create unique index transaction_nonce on executor.transaction (sender, nonce) where status in ('signed', 'included');
+
+-- What a transaction registers. Rows of the protocol exist from here on, before the transaction is sent.
+create table executor.registration (
+    transaction_id  bigint not null references executor.transaction on delete cascade,
+    kind            text not null check (kind in ('model', 'instance', 'states', 'termination', 'participant')),
+    model_id        bytea,
+    instance_id     bytea,
+    first           bigint,                            -- of states
+    count           bigint,                            -- of states in the batch, or sealed by the termination
+    account         bytea                              -- a participant
+);
+create index registration_instance on executor.registration (instance_id);
+create index registration_transaction on executor.registration (transaction_id);
+
+-- Who may request transitions of a model's runs; granted in the contract.
+create table executor.participant (
+    model_id   bytea not null references executor.model,
+    account    bytea not null check (length(account) = 20),
+    primary key (model_id, account)
+);
+
+-- Tasks that wait for a client. The token is what AWS takes as proof of the right to complete it.
+create table executor.waiting_task (
+    token          text primary key,
+    execution_arn  text not null,
+    state_name     text not null,
+    entered_at_ms  bigint not null,
+    completed_at   timestamptz
+);
+
+-- Each request for a transition and what became of it: a stranger's is refused and recorded too.
+create table executor.transition_request (
+    request_id     bigint primary key generated always as identity,
+    channel        text not null check (channel in ('chain', 'https')),
+    requester      bytea not null,
+    instance_id    bytea not null,
+    sequence       bigint not null,
+    payload_hash   bytea not null,
+    payload        text not null,
+    decision       text not null check (decision in ('accepted', 'refused')),
+    reason         text,
+    origin         text not null unique,               -- log or signature: the same request is decided once
+    decided_at     timestamptz not null default now()
+);
