@@ -8,6 +8,7 @@ create table verdict.instance (
     model_id           bytea not null,
     status             text not null check (status in ('passed', 'not_checked', 'unavailable', 'failed')),
     site               text,
+    engine             text,                  -- execution engine, read from the instance document; null where that is not known
     as_of_block        bigint not null,
     as_of_block_hash   bytea not null,
     checked_at         timestamptz not null,
