@@ -206,3 +206,6 @@ fn certificate_bound(event: abi::CertificateBound) -> Result<RegistryEvent, Deco
         signature: event.signature,
     })
 }
+
+#[cfg(test)]
+mod tests;
