@@ -8,7 +8,9 @@ use crate::Part;
 #[derive(Debug, thiserror::Error)]
 pub enum StackError {
     /// A port that the stack wants is taken by another program.
-    #[error("port {port} for {part} is taken by another program: stop that program, or choose another port by the setting `{setting}`")]
+    #[error(
+        "port {port} for {part} is taken by another program: stop that program, or choose another port by the setting `{setting}`"
+    )]
     PortBusy {
         /// The part that wanted the port.
         part: Part,
@@ -92,7 +94,10 @@ impl StackError {
     }
 
     /// For `map_err` on requests to a part: keeps what was asked with the answer.
-    pub(crate) fn refused<E: std::fmt::Debug + std::fmt::Display>(part: Part, action: impl Into<String>) -> impl FnOnce(E) -> Self {
+    pub(crate) fn refused<E: std::fmt::Debug + std::fmt::Display>(
+        part: Part,
+        action: impl Into<String>,
+    ) -> impl FnOnce(E) -> Self {
         let action = action.into();
         // The alternate form shows an SDK error's causes, which its plain form hides.
         move |error| Self::Refused { part, action, reason: format!("{error}: {error:?}") }

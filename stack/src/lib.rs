@@ -1,1 +1,29 @@
-//! Stub.
+//! The embedded default: a private PostgreSQL, Apache Kafka, development chain with the real ENS, and Step Functions emulator.
+//!
+//! All listen on loopback and keep their data in one folder. They end with the process that started them, even if it is killed. Nothing else of the
+//! project knows that it talks to these: in production each address in [`Endpoints`] is a setting.
+
+mod chain;
+pub mod demo;
+mod emulator;
+mod ens;
+mod error;
+mod kafka;
+mod lambda;
+mod ports;
+mod postgres;
+mod process;
+mod secret;
+mod stack;
+mod tools;
+
+pub use chain::{CHAIN_ID, Chain, Mining, Registry};
+pub use emulator::{ACCESS_KEY, Emulator, REGION};
+pub use ens::{CANONICAL_REGISTRY, EnsContracts, PARENT_NAME, namehash};
+pub use error::StackError;
+pub use kafka::Kafka;
+pub use lambda::{LambdaError, LambdaFunctions};
+pub use ports::Ports;
+pub use postgres::Postgres;
+pub use stack::{Endpoints, Part, Progress, Stack, StackOptions};
+pub use tools::Tools;

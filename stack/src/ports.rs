@@ -40,9 +40,23 @@ impl Ports {
     /// Ports that are free now, for tests that run side by side.
     pub fn free() -> Result<Self, StackError> {
         // All are held until all are chosen, so that they differ.
-        let held = (0..6).map(|_| TcpListener::bind((Ipv4Addr::LOCALHOST, 0))).collect::<Result<Vec<_>, _>>().map_err(StackError::io("127.0.0.1"))?;
-        let ports = held.iter().map(|listener| Ok(listener.local_addr()?.port())).collect::<Result<Vec<_>, _>>().map_err(StackError::io("127.0.0.1"))?;
-        Ok(Self { postgres: ports[0], kafka: ports[1], kafka_controller: ports[2], chain: ports[3], aws: ports[4], emulator: ports[5] })
+        let held = (0..6)
+            .map(|_| TcpListener::bind((Ipv4Addr::LOCALHOST, 0)))
+            .collect::<Result<Vec<_>, _>>()
+            .map_err(StackError::io("127.0.0.1"))?;
+        let ports = held
+            .iter()
+            .map(|listener| Ok(listener.local_addr()?.port()))
+            .collect::<Result<Vec<_>, _>>()
+            .map_err(StackError::io("127.0.0.1"))?;
+        Ok(Self {
+            postgres: ports[0],
+            kafka: ports[1],
+            kafka_controller: ports[2],
+            chain: ports[3],
+            aws: ports[4],
+            emulator: ports[5],
+        })
     }
 }
 

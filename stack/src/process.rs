@@ -63,7 +63,8 @@ impl Server {
         let pid_file = self.launch.pid_file();
         let Some(pid) = fs::read_to_string(&pid_file).ok().and_then(|text| left_behind(&text)) else { return Ok(()) };
         tracing::info!(part = %self.launch.part, pid = pid.as_raw(), "waiting for the previous server to end");
-        for signal in [self.launch.stop_signal, Signal::SIGKILL] {
+        // It was told to stop when its stack died: telling it at once again could cut its saving short.
+        for signal in [None, Some(self.launch.stop_signal), Some(Signal::SIGKILL)] {
             let _ = kill(pid, signal);
             let begun = Instant::now();
             while begun.elapsed() < STOP_LIMIT {
@@ -201,7 +202,8 @@ impl Launch {
         thread::Builder::new().name(self.part.to_string()).spawn(wait).map_err(StackError::io(&self.program))?;
         let ended = |_| std::io::Error::other("the thread that starts it ended");
         let pid = start.recv().map_err(ended).flatten().map_err(StackError::io(&self.setpriv))?;
-        fs::write(self.pid_file(), format!("{pid} {}", started_at(pid).unwrap_or_default())).map_err(StackError::io(self.pid_file()))?;
+        fs::write(self.pid_file(), format!("{pid} {}", started_at(pid).unwrap_or_default()))
+            .map_err(StackError::io(self.pid_file()))?;
         Ok(Running { pid: Pid::from_raw(pid.cast_signed()), exited })
     }
 }

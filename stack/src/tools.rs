@@ -15,7 +15,8 @@ pub struct Tools {
 impl Tools {
     /// The same rule as `install.sh`: `RUNPROOF_TOOLS`, else `runproof/tools` in the user's cache folder.
     pub fn locate() -> Self {
-        let cache = || env::var_os("XDG_CACHE_HOME").map(PathBuf::from).or_else(|| Some(env::home_dir()?.join(".cache")));
+        let cache =
+            || env::var_os("XDG_CACHE_HOME").map(PathBuf::from).or_else(|| Some(env::home_dir()?.join(".cache")));
         let root = env::var_os("RUNPROOF_TOOLS").map(PathBuf::from).or_else(|| Some(cache()?.join("runproof/tools")));
         Self { root: root.unwrap_or_else(|| PathBuf::from("/var/cache/runproof/tools")) }
     }
@@ -63,7 +64,11 @@ impl Tools {
 
     fn own(&self, tool: &str, path: &str) -> Result<PathBuf, StackError> {
         let found = self.root.join(path);
-        if found.exists() { Ok(found) } else { Err(StackError::ToolMissing { tool: tool.into(), looked_in: self.root.clone() }) }
+        if found.exists() {
+            Ok(found)
+        } else {
+            Err(StackError::ToolMissing { tool: tool.into(), looked_in: self.root.clone() })
+        }
     }
 }
 
