@@ -13,6 +13,6 @@ join warehouse.d_event_type y on y.event_type_id = f.event_type_id
 join warehouse.d_transaction t on t.transaction_hash = f.transaction_hash
 join warehouse.d_block b on b.block_hash = t.block_hash
 join warehouse.d_client c on c.client_address = t.client_address
-join warehouse.d_contract a on a.ca_address = t.ca_address
+left join warehouse.d_contract a on a.ca_address = t.ca_address  -- a contract wallet calls the registry from within
 where m.model_hash = :'model'
 order by f.issuer_address, i.instance_hash, s.sequence;
