@@ -1,0 +1,31 @@
+# Two commands for a newcomer: `make demo` and `make test`. What is set up once is not set up again.
+TOOLS := $(or $(RUNPROOF_TOOLS),$(or $(XDG_CACHE_HOME),$(HOME)/.cache)/runproof/tools)
+MACHINE := $(if $(filter aarch64,$(shell uname -m)),arm64,amd64)
+FORGE := $(TOOLS)/foundry/node_modules/@foundry-rs/forge-linux-$(MACHINE)/bin/forge
+CARGO_DENY := $(TOOLS)/cargo-deny/bin/cargo-deny
+
+.PHONY: help setup setup-tests demo test contracts lint
+
+help: ## This list
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+
+setup: ## Installs what the demo needs, from the package registries
+	@stack/install.sh
+
+setup-tests:
+	@stack/install.sh --tests
+
+demo: setup ## Starts everything and runs a workflow; ARGS=--once ends after it
+	cargo build
+	target/debug/runproof demo $(ARGS)
+
+test: setup-tests contracts ## Runs all tests on the real parts
+	cargo test --workspace
+
+contracts: setup-tests ## Formats, builds and tests the contracts, and compares the committed artifact
+	cd contracts && $(FORGE) fmt --check && ./build.sh --check && $(FORGE) test --offline
+
+lint: setup-tests ## Formatting, clippy and the dependency rules
+	cargo fmt --all --check
+	cargo clippy --workspace --all-targets -- -D warnings
+	$(CARGO_DENY) check bans licenses sources
