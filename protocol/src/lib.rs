@@ -11,6 +11,7 @@ pub mod head;
 pub mod history;
 pub mod id;
 pub mod json_dumps;
+pub mod rules;
 pub mod trace;
 pub mod verdict;
 
