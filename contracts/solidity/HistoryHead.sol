@@ -21,9 +21,9 @@ library HistoryHead {
         view
         returns (bytes32)
     {
-        return keccak256(
-            abi.encode(head, first, states.length, root(states), keccak256(predecessors), block.number, block.timestamp)
-        );
+        // The usual case is known beforehand, and saves what a copy into memory takes.
+        bytes32 links = predecessors.length == 0 ? keccak256("") : keccak256(predecessors);
+        return keccak256(abi.encode(head, first, states.length, root(states), links, block.number, block.timestamp));
     }
 
     /// The head after termination.
@@ -58,34 +58,48 @@ library HistoryHead {
 
     /// The Merkle root of the states (at least one): the tree shape of RFC 9162 with keccak256, leaf = H(0x00 || state),
     /// node = H(0x01 || left || right), the odd node of a level promoted unchanged.
-    /// @dev Works in free memory, which it does not claim: the caller's next allocation reuses it, so that a large
-    /// batch pays for memory once. Nodes are hashed where they lie: a pair's prefix byte overwrites the last byte of the element before
-    /// it, which is spent by then.
+    /// @dev Works in free memory, which it does not claim: the caller's next allocation reuses it, so that a large batch
+    /// pays for memory once. A node is hashed where its children lie: its prefix overwrites the last byte of the element
+    /// before them, which is spent by then.
     function root(bytes32[] calldata states) internal pure returns (bytes32 result) {
         assembly ("memory-safe") {
-            let level := add(mload(0x40), 0x20) // one word ahead for the first pair's prefix byte
-            let size := shl(5, states.length)
+            let prefix := add(mload(0x40), 0x1f)
+            let pair := add(prefix, 0x01)
+            let level := add(pair, 0x40)
+            let to := level
 
+            // Leaves, and the nodes above them, in one go.
             mstore(0x00, 0) // byte 0 is the leaf's prefix and stays 0
-            for { let i := 0 } lt(i, size) { i := add(i, 0x20) } {
-                mstore(0x01, calldataload(add(states.offset, i)))
-                mstore(add(level, i), keccak256(0x00, 0x21))
+            mstore8(prefix, 0x01)
+            let from := states.offset
+            let last := add(from, shl(5, sub(states.length, 1)))
+            for {} lt(from, last) { from := add(from, 0x40) } {
+                mstore(0x01, calldataload(from))
+                mstore(pair, keccak256(0x00, 0x21))
+                mstore(0x01, calldataload(add(from, 0x20)))
+                mstore(add(pair, 0x20), keccak256(0x00, 0x21))
+                mstore(to, keccak256(prefix, 0x41))
+                to := add(to, 0x20)
+            }
+            if eq(from, last) {
+                mstore(0x01, calldataload(from))
+                mstore(to, keccak256(0x00, 0x21))
+                to := add(to, 0x20)
             }
 
-            for {} gt(size, 0x20) {} {
-                let to := level
-                let last := add(level, size)
-                let from := level
-                for {} lt(add(from, 0x20), last) { from := add(from, 0x40) } {
+            // Level by level, until one node is left.
+            for {} gt(to, add(level, 0x20)) {} {
+                last := sub(to, 0x20)
+                to := level
+                for { from := level } lt(from, last) { from := add(from, 0x40) } {
                     mstore8(sub(from, 1), 0x01)
                     mstore(to, keccak256(sub(from, 1), 0x41))
                     to := add(to, 0x20)
                 }
-                if lt(from, last) {
+                if eq(from, last) {
                     mstore(to, mload(from))
                     to := add(to, 0x20)
                 }
-                size := sub(to, level)
             }
             result := mload(level)
         }

@@ -125,9 +125,7 @@ contract InstanceRegistry is IInstanceRegistry {
 
     function requestTransition(address issuer, bytes32 instance, uint64 sequence, bytes calldata payload) external {
         if (!isParticipant(issuer, instance, msg.sender)) revert NotParticipant(msg.sender);
-        Instance storage it = instances[issuer][instance];
-        requireOpen(it, instance);
-        if (sequence >= it.count) revert NoSuchState(sequence);
+        if (sequence >= openCount(instances[issuer][instance], instance)) revert NoSuchState(sequence);
         if (payload.length > MAX_PAYLOAD) revert TooLong(MAX_PAYLOAD);
         emit TransitionRequested(issuer, instance, msg.sender, sequence, payload);
     }
@@ -215,13 +213,15 @@ contract InstanceRegistry is IInstanceRegistry {
     function openInstance(address issuer, bytes32 instance, uint64 count) private view returns (Instance storage it) {
         if (msg.sender != issuer && !isDelegate(issuer, instance, msg.sender)) revert NotAuthorised(msg.sender);
         it = instances[issuer][instance];
-        requireOpen(it, instance);
-        if (it.count != count) revert SequenceMismatch(it.count, count);
+        uint64 expected = openCount(it, instance);
+        if (expected != count) revert SequenceMismatch(expected, count);
     }
 
-    function requireOpen(Instance storage it, bytes32 instance) private view {
+    /// The count of an instance that is there and not sealed.
+    function openCount(Instance storage it, bytes32 instance) private view returns (uint64) {
         if (it.registeredAtBlock == 0) revert UnknownInstance(instance);
         if (it.outcome != Outcome.None) revert AlreadyTerminated(instance);
+        return it.count;
     }
 
     /// Visible ASCII only, as in any URI (RFC 3986), so that no reader of the event meets a byte it cannot store or show.
