@@ -87,20 +87,28 @@ create table executor.waiting_task (
     execution_arn  text not null,
     state_name     text not null,
     entered_at_ms  bigint not null,
-    completed_at   timestamptz
+    received_at    timestamptz not null default now(),
+    completed_at   timestamptz                         -- null while it waits, as far as is known
 );
+create index waiting_task_state on executor.waiting_task (execution_arn, state_name);
 
--- Each request for a transition and what became of it: a stranger's is refused and recorded too.
+-- Each request for a transition and what became of it: a stranger's is refused and recorded too. An accepted one holds the token of the task
+-- before AWS is told to complete it, so that a crash between the two is made good, and no task is completed by two requests.
 create table executor.transition_request (
     request_id     bigint primary key generated always as identity,
     channel        text not null check (channel in ('chain', 'https')),
-    requester      bytea not null,
-    instance_id    bytea not null,
+    requester      bytea not null check (length(requester) = 20),
+    instance_id    bytea not null check (length(instance_id) = 32),
     sequence       bigint not null,
-    payload_hash   bytea not null,
-    payload        text not null,
-    decision       text not null check (decision in ('accepted', 'refused')),
+    payload_hash   bytea not null check (length(payload_hash) = 32),
+    payload        text not null,                      -- empty if it is not JSON or too long
+    origin         text not null unique,               -- log, or digest and signer: the same request is decided once
+    block_number   bigint,                             -- of the log
+    deadline_s     bigint,                             -- of a signed one
+    received_at    timestamptz not null default now(),
+    decision       text not null default 'undecided' check (decision in ('undecided', 'accepted', 'refused')),
     reason         text,
-    origin         text not null unique,               -- log or signature: the same request is decided once
-    decided_at     timestamptz not null default now()
+    token          text unique references executor.waiting_task check ((token is not null) = (decision = 'accepted')),
+    decided_at     timestamptz
 );
+create index transition_request_undecided on executor.transition_request (request_id) where decision = 'undecided';
