@@ -4,13 +4,15 @@ pragma solidity ^0.8.30;
 import {IInstanceRegistry, Outcome} from "./IInstanceRegistry.sol";
 
 /// @title The hash chains that make a published history complete, ordered and timed
-/// @notice Every head is keccak256 over `abi.encode` words. The preimages have 6 (genesis, issuer), 7 (batch) and 5 (seal)
-/// words; genesis and issuer heads live in different storage and start with a chain id and a digest: none can pass for another.
+/// @notice Every head is keccak256 over `abi.encode` words. The preimages have 6 (genesis, issuer), 7 (batch) and 5
+/// (seal) words; genesis and issuer heads live in different storage and start with a chain id and a digest: none can
+/// pass for another.
 library HistoryHead {
     /// In place of a predecessor's sequence number: the state follows none.
     uint32 internal constant NO_PREDECESSOR = 0xffffffff;
 
-    /// The head of an instance without states: binds it to its chain, contract, issuer, model and place among the issuer's.
+    /// The head of an instance without states: binds it to its chain, contract, issuer, model and place among the
+    /// issuer's.
     function genesis(address issuer, bytes32 instance, bytes32 model, uint64 ordinal) internal view returns (bytes32) {
         return keccak256(abi.encode(block.chainid, address(this), issuer, instance, model, ordinal));
     }
@@ -40,7 +42,8 @@ library HistoryHead {
         return keccak256(abi.encode(issuerHead, instance, model, ordinal, block.number, block.timestamp));
     }
 
-    /// Reverts unless each of the batch's states names an earlier state, or none. Empty: each follows the one before it.
+    /// Reverts unless each of the batch's states names an earlier state, or none. Empty: each follows the one before
+    /// it.
     function checkPredecessors(bytes calldata predecessors, uint64 first, uint256 n) internal pure {
         if (predecessors.length == 0) return;
         if (predecessors.length != 4 * n) revert IInstanceRegistry.BadPredecessorsLength();
@@ -56,11 +59,11 @@ library HistoryHead {
         }
     }
 
-    /// The Merkle root of the states (at least one): the tree shape of RFC 9162 with keccak256, leaf = H(0x00 || state),
-    /// node = H(0x01 || left || right), the odd node of a level promoted unchanged.
-    /// @dev Works in free memory, which it does not claim: the caller's next allocation reuses it, so that a large batch
-    /// pays for memory once. A node is hashed where its children lie: its prefix overwrites the last byte of the element
-    /// before them, which is spent by then.
+    /// The Merkle root of the states (at least one): the tree shape of RFC 9162 with keccak256, leaf = H(0x00 ||
+    /// state), node = H(0x01 || left || right), the odd node of a level promoted unchanged.
+    /// @dev Works in free memory, which it does not claim: the caller's next allocation reuses it, so that a large
+    /// batch pays for memory once. A node is hashed where its children lie: its prefix overwrites the last byte of the
+    /// element before them, which is spent by then.
     function root(bytes32[] calldata states) internal pure returns (bytes32 result) {
         assembly ("memory-safe") {
             let prefix := add(mload(0x40), 0x1f)

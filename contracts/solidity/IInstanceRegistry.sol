@@ -11,8 +11,8 @@ enum Outcome {
 }
 
 /// @title A registry of models, their instances, and every state that an instance entered
-/// @notice The issuer is a namespace: all content is keyed by `(issuer, id)`, and written once. Whoever folds the events of an
-/// instance and gets the head in storage knows that its history is complete, ordered, timed and unaltered.
+/// @notice The issuer is a namespace: all content is keyed by `(issuer, id)`, and written once. Whoever folds the
+/// events of an instance and gets the head in storage knows that its history is complete, ordered, timed and unaltered.
 /// Ids are SHA-256 digests over published bytes. Sequence numbers start at 0.
 interface IInstanceRegistry {
     // ---- events ----
@@ -22,9 +22,10 @@ interface IInstanceRegistry {
 
     /// @notice `issuer` started an instance of its `model`.
     /// @param ordinal Its place among the issuer's instances, from 0.
-    /// @param head The instance's genesis head: keccak256(abi.encode(chainid, contract, issuer, instance, model, ordinal)).
-    /// @param issuerHead The issuer's head after it: keccak256(abi.encode(before, instance, model, ordinal, block.number,
-    /// block.timestamp)), where the first `before` is 0.
+    /// @param head The instance's genesis head: keccak256(abi.encode(chainid, contract, issuer, instance, model,
+    /// ordinal)).
+    /// @param issuerHead The issuer's head after it: keccak256(abi.encode(before, instance, model, ordinal,
+    /// block.number, block.timestamp)), where the first `before` is 0.
     event InstanceRegistered(
         address indexed issuer,
         bytes32 indexed instance,
@@ -56,7 +57,8 @@ interface IInstanceRegistry {
         address indexed issuer, bytes32 indexed instance, uint64 count, Outcome outcome, bytes32 head
     );
 
-    /// @notice `delegate` may (or may no longer) register states and termination for `issuer`. Instance 0: for all instances.
+    /// @notice `delegate` may (or may no longer) register states and termination for `issuer`. Instance 0: for all
+    /// instances.
     event DelegateSet(address indexed issuer, bytes32 indexed instance, address indexed delegate, bool allowed);
 
     /// @notice `participant` may (or may no longer) request transitions. Instance 0: of all the issuer's instances.
@@ -148,7 +150,8 @@ interface IInstanceRegistry {
 
     /// @notice Seals an instance for good. The issuer and its delegates may call.
     /// @param count How many states it has, by the caller's own count.
-    /// @dev Reverts: NotAuthorised, UnknownInstance, AlreadyTerminated, SequenceMismatch, BadOutcome. Emits InstanceTerminated.
+    /// @dev Reverts: NotAuthorised, UnknownInstance, AlreadyTerminated, SequenceMismatch, BadOutcome. Emits
+    /// InstanceTerminated.
     function terminateInstance(address issuer, bytes32 instance, uint64 count, Outcome outcome) external;
 
     /// @notice Makes several calls to this contract in one transaction, all or none, each as the caller.
@@ -168,7 +171,8 @@ interface IInstanceRegistry {
 
     /// @notice Asks for a transition out of a state that the instance entered. Participants may call.
     /// @param payload At most 64 KiB, for the waiting task.
-    /// @dev Reverts: NotParticipant, UnknownInstance, AlreadyTerminated, NoSuchState, TooLong. Emits TransitionRequested.
+    /// @dev Reverts: NotParticipant, UnknownInstance, AlreadyTerminated, NoSuchState, TooLong. Emits
+    /// TransitionRequested.
     function requestTransition(address issuer, bytes32 instance, uint64 sequence, bytes calldata payload) external;
 
     // ---- certificates ----
@@ -177,7 +181,8 @@ interface IInstanceRegistry {
     /// @param uri The server, https://..., at most 256 bytes.
     /// @param notBefore The certificate's validity, in unix seconds.
     /// @param notAfter The certificate's validity, in unix seconds.
-    /// @param signature EIP-712 over `Certificate`: r || s || v, or what the contract wallet `subject` accepts (ERC-1271).
+    /// @param signature EIP-712 over `Certificate`: r || s || v, or what the contract wallet `subject` accepts
+    /// (ERC-1271).
     /// @dev Written once, even after revocation. Reverts: ZeroId, AlreadyRegistered, BadValidity, TooLong, BadUri,
     /// BadSignature. Emits CertificateBound.
     function bindCertificate(

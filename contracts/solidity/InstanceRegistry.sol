@@ -224,7 +224,8 @@ contract InstanceRegistry is IInstanceRegistry {
         return it.count;
     }
 
-    /// Visible ASCII only, as in any URI (RFC 3986), so that no reader of the event meets a byte it cannot store or show.
+    /// Visible ASCII only, as in any URI (RFC 3986), so that no reader of the event meets a byte it cannot store or
+    /// show.
     function isHttpsUri(bytes calldata uri) private pure returns (bool) {
         if (uri.length <= 8 || keccak256(uri[:8]) != keccak256("https://")) return false;
         for (uint256 i = 8; i < uri.length; ++i) {

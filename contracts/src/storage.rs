@@ -60,9 +60,15 @@ mod tests {
 
     #[test]
     fn packed_slot_is_read_from_its_lowest_byte() {
-        let read = read_instance(packed([13, 2, 77, 3])).unwrap().unwrap();
-        assert_eq!((read.count, read.ordinal, read.registered_at_block), (13, 2, 77));
-        assert_eq!(read.outcome, Some(Outcome::TimedOut));
+        let expected = StoredInstance {
+            head: B256::repeat_byte(1),
+            model: ModelId(B256::repeat_byte(2)),
+            count: 13,
+            ordinal: 2,
+            registered_at_block: 77,
+            outcome: Some(Outcome::TimedOut),
+        };
+        assert_eq!(read_instance(packed([13, 2, 77, 3])), Ok(Some(expected)));
     }
 
     #[test]

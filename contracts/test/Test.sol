@@ -29,7 +29,8 @@ interface Vm {
 abstract contract Test {
     Vm internal constant vm = Vm(address(uint160(uint256(keccak256("hevm cheat code")))));
 
-    /// An id for some content. By keccak256, which is no call as the precompile sha256 is: a prank must last until the call that is tested.
+    /// An id for some content. By keccak256, which is no call as the precompile sha256 is: a prank must last until the
+    /// call that is tested.
     function id(string memory content) internal pure returns (bytes32) {
         return keccak256(bytes(content));
     }

@@ -7,6 +7,7 @@ use std::{collections::BTreeMap, fs};
 
 use alloy::{
     primitives::{B256, Bytes, keccak256},
+    providers::Provider,
     rpc::types::TransactionReceipt,
     signers::SignerSync,
     sol_types::{SolCall, SolStruct},
@@ -150,7 +151,6 @@ fn whole_run(chain: &Chain, n: u64) -> abi::multicallCall {
 }
 
 async fn certificate(chain: &Chain) -> Result<abi::bindCertificateCall> {
-    use alloy::providers::Provider;
     let subject = chain.issuer.address();
     // The paper's host: c-<address in lower case>.host.
     let uri = format!("https://c-{subject:?}.host").to_lowercase();
