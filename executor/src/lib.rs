@@ -1,1 +1,30 @@
-//! Stub.
+//! Follows executions of AWS Step Functions and registers each state they enter.
+//!
+//! Read in this order, which is a state's way: it is found in a history ([`step_functions`]), captured and stored ([`capture`]), planned into a
+//! call ([`plan`]), sent in a transaction that survives crashes and reorganisations ([`transaction`], [`registration`]), and published
+//! ([`protocol_document`], [`site`]). [`follow`] drives it; [`deploy`] and [`import`] are the other two ways in. Progress is in Postgres, schema
+//! `executor`, and the contract has the last word.
+
+pub mod adopt;
+pub mod arn;
+pub mod capture;
+pub mod chain;
+pub mod deploy;
+pub mod executor;
+pub mod follow;
+pub mod holes;
+pub mod identity;
+pub mod import;
+pub mod plan;
+pub mod protocol_document;
+pub mod registration;
+pub mod request;
+pub mod settings;
+pub mod sight;
+pub mod site;
+pub mod step_functions;
+pub mod transaction;
+
+pub use executor::Executor;
+pub use follow::Scope;
+pub use settings::{AwsCredentials, AwsSettings, Settings};

@@ -27,7 +27,7 @@ create table executor.instance (
 create table executor.history_event (
     instance_id   bytea not null references executor.instance,
     event_id      bigint not null,
-    event         jsonb not null,                      -- protocol::history::HistoryEvent
+    event         json not null,                       -- protocol::history::HistoryEvent; json, for jsonb refuses \u0000
     primary key (instance_id, event_id)
 );
 

@@ -1,0 +1,229 @@
+//! The chain as an executor sees it: what the contract holds, and which blocks hold.
+
+use alloy::{
+    consensus::BlockHeader,
+    eips::BlockNumberOrTag,
+    network::{EthereumWallet, NetworkTransactionBuilder, TransactionBuilder, primitives::HeaderResponse},
+    primitives::{Address, B256, Bytes},
+    providers::{DynProvider, Provider, ProviderBuilder},
+    rpc::{client::ClientBuilder, types::TransactionRequest},
+    transports::{http::reqwest, layers::RetryBackoffLayer},
+};
+use eyre::{Context, OptionExt, ensure};
+use runproof_contracts::{InstanceRegistry, InstanceRegistry::InstanceRegistryInstance};
+use runproof_protocol::{
+    InstanceId, ModelId,
+    head::{Outcome, Registry},
+};
+
+use crate::settings::Settings;
+
+/// Longest wait for one answer of the node.
+const ANSWER_WITHIN: std::time::Duration = std::time::Duration::from_secs(30);
+
+/// Blocks after which a chain without finality tags is taken as final.
+const ASSUMED_FINAL_DEPTH: u64 = 64;
+
+/// A node, the contract on it, and the issuer's key.
+#[derive(Clone)]
+pub struct Chain {
+    provider: DynProvider,
+    contract: InstanceRegistryInstance<DynProvider>,
+    wallet: EthereumWallet,
+    /// Who registers.
+    pub issuer: Address,
+    /// Chain and contract.
+    pub registry: Registry,
+    min_tip_wei: u128,
+}
+
+/// What the contract knows of an instance.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct OnChain {
+    /// States registered.
+    pub count: u64,
+    /// Set once it is terminated.
+    pub outcome: Option<Outcome>,
+    /// Block of its registration.
+    pub registered_at_block: u64,
+}
+
+/// A block that a transaction is in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Block {
+    /// Number.
+    pub number: u64,
+    /// Hash.
+    pub hash: B256,
+    /// Time, Unix seconds.
+    pub timestamp_s: u64,
+}
+
+/// A transaction, signed and not sent.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Signed {
+    /// Hash.
+    pub hash: B256,
+    /// Bytes as sent (EIP-2718).
+    pub raw: Bytes,
+    /// Nonce.
+    pub nonce: u64,
+}
+
+impl Chain {
+    /// Connects and makes sure that the contract is there.
+    ///
+    /// # Errors
+    /// The node does not answer, or has no contract at the address.
+    pub async fn connect(settings: &Settings) -> eyre::Result<Self> {
+        let http = reqwest::Client::builder().timeout(ANSWER_WITHIN).build()?;
+        let client = ClientBuilder::default()
+            .layer(RetryBackoffLayer::new(5, 200, 330))
+            .http_with_client(http, settings.rpc_url.clone());
+        let provider = ProviderBuilder::default().connect_client(client).erased();
+        let chain_id = provider.get_chain_id().await.context("the Ethereum node does not answer: check rpc_url")?;
+        let code = provider.get_code_at(settings.registry).await?;
+        ensure!(
+            !code.is_empty(),
+            "there is no contract at {} on chain {chain_id}: deploy the registry there, or correct its address",
+            settings.registry
+        );
+        Ok(Self {
+            contract: InstanceRegistry::new(settings.registry, provider.clone()),
+            provider,
+            wallet: EthereumWallet::from(settings.signer.clone()),
+            issuer: settings.signer.address(),
+            registry: Registry { chain_id, address: settings.registry },
+            min_tip_wei: settings.min_tip_wei,
+        })
+    }
+
+    /// The node.
+    pub fn provider(&self) -> &DynProvider {
+        &self.provider
+    }
+
+    /// Block in which the issuer registered this model; `None` if it has not.
+    ///
+    /// # Errors
+    /// The node does not answer.
+    pub async fn model_block(&self, model: ModelId) -> eyre::Result<Option<u64>> {
+        let block = self.contract.modelRegisteredAtBlock(self.issuer, model.0).call().await?;
+        Ok((block != 0).then_some(block))
+    }
+
+    /// What the contract knows of the issuer's instance; `None` if it is not registered.
+    ///
+    /// # Errors
+    /// The node does not answer.
+    pub async fn instance(&self, instance: InstanceId) -> eyre::Result<Option<OnChain>> {
+        let found = self.contract.instanceOf(self.issuer, instance.0).call().await?;
+        let known = OnChain {
+            count: found.count,
+            outcome: Outcome::from_number(found.outcome),
+            registered_at_block: found.registeredAtBlock,
+        };
+        Ok((known.registered_at_block != 0).then_some(known))
+    }
+
+    /// Whether `account` may request transitions of all of the issuer's instances.
+    ///
+    /// # Errors
+    /// The node does not answer.
+    pub async fn is_participant(&self, account: Address) -> eyre::Result<bool> {
+        Ok(self.contract.isParticipant(self.issuer, B256::ZERO, account).call().await?)
+    }
+
+    /// Instances that the issuer has registered.
+    ///
+    /// # Errors
+    /// The node does not answer.
+    pub async fn instance_count(&self) -> eyre::Result<u64> {
+        Ok(self.contract.issuerChain(self.issuer).call().await?.count)
+    }
+
+    /// Number and hash of the newest block.
+    ///
+    /// # Errors
+    /// The node does not answer.
+    pub async fn newest(&self) -> eyre::Result<(u64, B256)> {
+        let block = self.provider.get_block_by_number(BlockNumberOrTag::Latest).await?;
+        let header = block.ok_or_eyre("the node has no newest block")?.header;
+        Ok((header.number(), header.hash()))
+    }
+
+    /// Hash of the block at this height now.
+    ///
+    /// # Errors
+    /// The node does not answer.
+    pub async fn block_hash(&self, number: u64) -> eyre::Result<Option<B256>> {
+        let block = self.provider.get_block_by_number(number.into()).await?;
+        Ok(block.map(|block| block.header.hash()))
+    }
+
+    /// Time of a block, Unix seconds; `None` if the node does not have it (any more).
+    ///
+    /// # Errors
+    /// The node does not answer.
+    pub async fn block_time_s(&self, hash: B256) -> eyre::Result<Option<u64>> {
+        Ok(self.provider.get_block_by_hash(hash).await?.map(|block| block.header.timestamp()))
+    }
+
+    /// Blocks up to this number cannot be reorganised away.
+    ///
+    /// # Errors
+    /// The node does not answer.
+    pub async fn finalized(&self, newest: u64) -> eyre::Result<u64> {
+        // A chain without finality answers this tag with an error or with nothing.
+        let tagged = self.provider.get_block_by_number(BlockNumberOrTag::Finalized).await.ok().flatten();
+        Ok(tagged.map_or(newest.saturating_sub(ASSUMED_FINAL_DEPTH), |block| block.header.number()))
+    }
+
+    /// Next nonce by the node: of blocks only, or of its pool too.
+    ///
+    /// # Errors
+    /// The node does not answer.
+    pub async fn next_nonce(&self, with_pool: bool) -> eyre::Result<u64> {
+        let call = self.provider.get_transaction_count(self.issuer);
+        Ok(if with_pool { call.pending().await? } else { call.latest().await? })
+    }
+
+    /// Signs a transaction that makes these calls of the contract at once, or all of none.
+    ///
+    /// # Errors
+    /// The contract refuses them (the message says why), or the node does not answer.
+    pub async fn sign(&self, calls: Vec<Bytes>, nonce: u64) -> eyre::Result<Signed> {
+        let data = self.contract.multicall(calls).calldata().clone();
+        let request = TransactionRequest::default()
+            .with_from(self.issuer)
+            .with_to(self.registry.address)
+            .with_input(data)
+            .with_chain_id(self.registry.chain_id)
+            .with_nonce(nonce);
+        let estimate = self.provider.estimate_gas(request.clone()).await.map_err(refusal)?;
+        let fees = self.provider.estimate_eip1559_fees().await?;
+        let tip = fees.max_priority_fee_per_gas.max(self.min_tip_wei);
+        let base = fees.max_fee_per_gas.saturating_sub(fees.max_priority_fee_per_gas);
+        let envelope = request
+            // What other transactions do to the issuer's chain in between may cost a little more than the estimate.
+            .with_gas_limit(estimate + estimate / 4)
+            .with_max_priority_fee_per_gas(tip)
+            .with_max_fee_per_gas(base.saturating_add(tip))
+            .build(&self.wallet)
+            .await?;
+        let raw = alloy::eips::eip2718::Encodable2718::encoded_2718(&envelope);
+        Ok(Signed { hash: *envelope.tx_hash(), raw: raw.into(), nonce })
+    }
+}
+
+/// The contract's refusal in words, or the node's error as it is.
+fn refusal(error: alloy::transports::TransportError) -> eyre::Report {
+    let reason = error
+        .as_error_resp()
+        .and_then(|response| response.as_revert_data())
+        .and_then(|data| runproof_contracts::revert_reason(&data));
+    match reason {
+        Some(reason) => eyre::eyre!("the contract would refuse: {reason}"),
+        None => eyre::Report::new(error).wrap_err("the node cannot estimate the transaction (is the issuer funded?)"),
+    }
+}

@@ -1,0 +1,123 @@
+//! Deploys a model: identified, created on Step Functions, stored for publication, registered.
+
+use alloy::primitives::{Address, B256};
+use eyre::Context;
+use runproof_protocol::{ModelId, history::StateSelection};
+
+use crate::{
+    arn::ExecutionArn,
+    executor::Executor,
+    sight::parse_selection,
+    transaction,
+};
+
+/// A model that is deployed and registered.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Deployed {
+    /// SHA-256 of the file's bytes.
+    pub model_id: ModelId,
+    /// The state machine.
+    pub state_machine_arn: String,
+}
+
+/// Why a model is not deployed.
+#[derive(Debug, thiserror::Error)]
+pub enum DeployError {
+    /// Not text, or not a JSON object.
+    #[error("the model is not a JSON object in UTF-8: give a state machine in the Amazon States Language")]
+    NotJson,
+    /// The selection decides over state ids, so it cannot change.
+    #[error("model {model} was deployed with the selection `{stored}`, which decides over the ids of its states: keep it, or deploy a changed file")]
+    SelectionDiffers {
+        /// The model.
+        model: ModelId,
+        /// Its selection.
+        stored: String,
+    },
+    /// No such model was deployed.
+    #[error("model {0} is not deployed: deploy it first")]
+    NotDeployed(ModelId),
+}
+
+impl Executor {
+    /// Deploys the model in these bytes as state machine `name`; `participants` may request transitions of the issuer's runs. Returns when the
+    /// registration is included. Harmless to repeat.
+    ///
+    /// # Errors
+    /// [`DeployError`], [`crate::step_functions::StepFunctionsError`], or what did not answer.
+    pub async fn deploy(
+        &self,
+        name: &str,
+        bytes: &[u8],
+        selection: StateSelection,
+        participants: &[Address],
+    ) -> eyre::Result<Deployed> {
+        let object = serde_json::from_slice::<serde_json::Map<String, serde_json::Value>>(bytes).is_ok();
+        let definition = std::str::from_utf8(bytes).ok().filter(|_| object).ok_or(DeployError::NotJson)?;
+        let model_id = ModelId::of(bytes);
+        self.store_model(model_id, name, bytes, selection).await?;
+        self.require_selection(model_id, selection).await?;
+        let state_machine_arn = self.engine.create_state_machine(name, definition).await?;
+        self.store_deployment(model_id, &state_machine_arn, participants).await?;
+        let mut seen_block = B256::ZERO;
+        self.until_complete(async || {
+            transaction::reconcile(&self.pool, &self.chain, &mut seen_block).await?;
+            self.register_model(model_id).await
+        })
+        .await
+        .context("registering the model")?;
+        tracing::info!(%model_id, state_machine_arn, "model deployed");
+        Ok(Deployed { model_id, state_machine_arn })
+    }
+
+    async fn require_selection(&self, model: ModelId, selection: StateSelection) -> eyre::Result<()> {
+        let stored: String = sqlx::query_scalar("select selection from executor.model where model_id = $1")
+            .bind(model.as_slice())
+            .fetch_one(&self.pool)
+            .await?;
+        if parse_selection(&stored)? != selection {
+            return Err(DeployError::SelectionDiffers { model, stored }.into());
+        }
+        Ok(())
+    }
+
+    async fn store_deployment(&self, model: ModelId, arn: &str, participants: &[Address]) -> eyre::Result<()> {
+        let mut sql = self.pool.begin().await?;
+        // An engine that was set up anew may give a former model's ARN to this one.
+        sqlx::query("update executor.model set state_machine_arn = null where state_machine_arn = $2 and model_id <> $1")
+            .bind(model.as_slice())
+            .bind(arn)
+            .execute(&mut *sql)
+            .await?;
+        sqlx::query("update executor.model set state_machine_arn = $2 where model_id = $1")
+            .bind(model.as_slice())
+            .bind(arn)
+            .execute(&mut *sql)
+            .await?;
+        for account in participants {
+            sqlx::query("insert into executor.participant (model_id, account) values ($1, $2) on conflict do nothing")
+                .bind(model.as_slice())
+                .bind(account.as_slice())
+                .execute(&mut *sql)
+                .await?;
+        }
+        Ok(sql.commit().await?)
+    }
+
+    /// Starts an execution of a deployed model, under this name or a fresh random one.
+    ///
+    /// # Errors
+    /// [`DeployError::NotDeployed`], [`crate::step_functions::StepFunctionsError`].
+    pub async fn start(&self, model: ModelId, input: &str, name: Option<&str>) -> eyre::Result<ExecutionArn> {
+        let arn: Option<Option<String>> =
+            sqlx::query_scalar("select state_machine_arn from executor.model where model_id = $1")
+                .bind(model.as_slice())
+                .fetch_optional(&self.pool)
+                .await?;
+        let arn = arn.flatten().ok_or(DeployError::NotDeployed(model))?;
+        let execution = self.engine.start_execution(&arn, name, input).await?;
+        tracing::info!(%execution, "execution started");
+        self.hint();
+        Ok(execution)
+    }
+}

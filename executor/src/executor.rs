@@ -1,0 +1,64 @@
+//! One executor: its engine, its chain, its database.
+
+use std::sync::Arc;
+
+use eyre::Context;
+use sqlx::{PgPool, postgres::PgPoolOptions};
+use tokio::sync::Notify;
+
+use crate::{chain::Chain, settings::Settings, step_functions::StepFunctions};
+
+/// Connections to Postgres at most.
+const CONNECTIONS: u32 = 8;
+
+/// An executor, connected. Cheap to clone.
+#[derive(Clone)]
+pub struct Executor {
+    pub(crate) settings: Arc<Settings>,
+    pub(crate) pool: PgPool,
+    pub(crate) chain: Chain,
+    pub(crate) engine: StepFunctions,
+    pub(crate) hint: Arc<Notify>,
+}
+
+impl Executor {
+    /// Connects to Postgres, which must be migrated, and to the chain, which must have the contract. Step Functions is called when needed.
+    ///
+    /// # Errors
+    /// What does not answer, and what to do about it.
+    pub async fn connect(settings: Settings) -> eyre::Result<Self> {
+        let pool = PgPoolOptions::new()
+            .max_connections(CONNECTIONS)
+            .connect(&settings.postgres_url)
+            .await
+            .context("Postgres does not answer: check postgres_url")?;
+        let chain = Chain::connect(&settings).await?;
+        let engine = StepFunctions::connect(&settings.aws).await;
+        Ok(Self { settings: Arc::new(settings), pool, chain, engine, hint: Arc::new(Notify::new()) })
+    }
+
+    /// Its settings.
+    pub fn settings(&self) -> &Settings {
+        &self.settings
+    }
+
+    /// Its database.
+    pub fn pool(&self) -> &PgPool {
+        &self.pool
+    }
+
+    /// Its chain, contract and key.
+    pub fn chain(&self) -> &Chain {
+        &self.chain
+    }
+
+    /// Its engine.
+    pub fn step_functions(&self) -> &StepFunctions {
+        &self.engine
+    }
+
+    /// Something may have happened: a following loop looks now instead of at its next turn.
+    pub fn hint(&self) {
+        self.hint.notify_one();
+    }
+}

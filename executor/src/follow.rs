@@ -1,0 +1,320 @@
+//! The loop that drives everything: look at each run, then at each transaction, then register what is open.
+
+use std::{
+    collections::{HashMap, HashSet},
+    time::Instant,
+};
+
+use alloy::primitives::B256;
+use eyre::{Context, ensure};
+use futures::{StreamExt, stream};
+use runproof_protocol::{InstanceId, history::StateSelection};
+use sqlx::{PgConnection, pool::PoolConnection, Postgres};
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    capture::{CaptureError, Tracked},
+    executor::Executor,
+    registration::Progress,
+    step_functions::StepFunctionsError,
+    transaction,
+};
+
+/// Histories read at the same time.
+const CONCURRENT: usize = 8;
+
+/// Looks in a row that may fail before one who waits for the end of something is told.
+const FAILURES: u32 = 5;
+
+/// Which executions are followed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Scope {
+    /// All executions of the deployed models, and all that were followed before and have not ended.
+    All,
+    /// One, by its ARN; its events are selected so if its model is not deployed.
+    Execution(String, StateSelection),
+}
+
+impl Scope {
+    /// One execution, by its ARN; of an undeployed model, every state entered.
+    pub fn execution(arn: impl Into<String>) -> Self {
+        Self::Execution(arn.into(), StateSelection::default())
+    }
+}
+
+impl Executor {
+    /// Follows until the token is cancelled. What fails is logged and tried again; one execution's failure stops no other.
+    ///
+    /// # Errors
+    /// Another process follows with this key already, or Postgres does not answer at the start.
+    pub async fn follow(&self, scope: Scope, token: CancellationToken) -> eyre::Result<()> {
+        let lease = take_lease(self).await?;
+        let mut following = Following::new(self.clone(), scope);
+        // Work in progress may be dropped at any point: that is a crash, which the next start recovers from.
+        let stopped = token.run_until_cancelled(following.run()).await;
+        tracing::debug!(?stopped, "following stopped");
+        release(lease).await;
+        Ok(())
+    }
+
+    /// Follows one execution until it has ended and all of it is registered and included.
+    ///
+    /// # Errors
+    /// What failed several times in a row.
+    pub async fn follow_until_done(&self, arn: &str, selection: StateSelection) -> eyre::Result<InstanceId> {
+        let mut following = Following::new(self.clone(), Scope::Execution(arn.to_owned(), selection));
+        self.until_complete(async || following.turn().await).await?;
+        let id: Vec<u8> = sqlx::query_scalar("select instance_id from executor.instance where execution_arn = $1")
+            .bind(arn)
+            .fetch_one(&self.pool)
+            .await?;
+        Ok(InstanceId::try_from(&id[..])?)
+    }
+
+    /// Looks again and again until nothing is open.
+    ///
+    /// # Errors
+    /// What failed several times in a row.
+    pub(crate) async fn until_complete(
+        &self,
+        mut look: impl AsyncFnMut() -> eyre::Result<Progress>,
+    ) -> eyre::Result<()> {
+        let mut failures = 0;
+        loop {
+            match look().await {
+                Ok(Progress::Complete) => return Ok(()),
+                Ok(Progress::Waiting) => failures = 0,
+                Err(error) if failures + 1 >= FAILURES => return Err(error),
+                Err(error) => {
+                    failures += 1;
+                    tracing::warn!(error = format!("{error:#}"), "trying again");
+                }
+            }
+            self.next_look(self.settings.poll_interval).await;
+        }
+    }
+
+    /// Until a hint comes or it is time anyway.
+    async fn next_look(&self, after: std::time::Duration) {
+        // The time being up is as good as a hint.
+        let _ = tokio::time::timeout(after, self.hint.notified()).await;
+    }
+}
+
+/// What a following loop keeps between two turns; all of it can be lost.
+struct Following {
+    executor: Executor,
+    scope: Scope,
+    tracked: HashMap<String, Tracked>,
+    /// Executions that the engine does not know any more.
+    lost: HashSet<String>,
+    discovered_at: Option<Instant>,
+    seen_block: B256,
+}
+
+impl Following {
+    fn new(executor: Executor, scope: Scope) -> Self {
+        let (tracked, lost) = Default::default();
+        Self { executor, scope, tracked, lost, discovered_at: None, seen_block: B256::ZERO }
+    }
+
+    async fn run(&mut self) {
+        loop {
+            let settings = &self.executor.settings;
+            let (busy, idle) = (settings.poll_interval, settings.idle_interval);
+            let wait = match self.turn().await {
+                Ok(Progress::Waiting) => busy,
+                Ok(Progress::Complete) => idle,
+                Err(error) => {
+                    tracing::error!(error = format!("{error:#}"), "trying again");
+                    metrics::counter!("runproof_executor_failures_total").increment(1);
+                    idle
+                }
+            };
+            self.executor.next_look(wait).await;
+        }
+    }
+
+    /// One look at everything. All parts are tried; the first failure is returned.
+    async fn turn(&mut self) -> eyre::Result<Progress> {
+        let discovered = self.discover().await;
+        let captured = self.capture().await;
+        let registered = self.register().await;
+        discovered?;
+        let (captured, registered) = (captured?, registered?);
+        let complete = captured == Progress::Complete && registered == Progress::Complete;
+        Ok(if complete { Progress::Complete } else { Progress::Waiting })
+    }
+
+    /// Finds executions that are not tracked yet.
+    async fn discover(&mut self) -> eyre::Result<()> {
+        let recent = |at: Instant| at.elapsed() < self.executor.settings.idle_interval;
+        if self.discovered_at.is_some_and(recent) {
+            return Ok(());
+        }
+        let (arns, selection) = match &self.scope {
+            Scope::All => (self.executions_of_deployed_models().await?, StateSelection::default()),
+            Scope::Execution(arn, selection) => (vec![arn.clone()], *selection),
+        };
+        let ended = self.ended().await?;
+        for arn in arns {
+            if !self.tracked.contains_key(&arn) && !self.lost.contains(&arn) && !ended.contains(&arn) {
+                self.track(arn, selection).await?;
+            }
+        }
+        self.discovered_at = Some(Instant::now());
+        Ok(())
+    }
+
+    async fn track(&mut self, arn: String, selection: StateSelection) -> eyre::Result<()> {
+        let execution = match self.executor.engine.describe_execution(&arn).await {
+            Err(error @ StepFunctionsError::ExecutionUnknown(_)) if self.scope == Scope::All => {
+                tracing::warn!(%error, "it stays as it was captured");
+                self.lost.insert(arn);
+                return Ok(());
+            }
+            found => found?,
+        };
+        let sighted = self.executor.sight(&execution, selection).await?;
+        let tracked = Tracked::resume(&self.executor, &arn, sighted).await?;
+        self.tracked.insert(arn, tracked);
+        Ok(())
+    }
+
+    async fn executions_of_deployed_models(&self) -> eyre::Result<Vec<String>> {
+        let pool = &self.executor.pool;
+        let mut arns: Vec<String> = sqlx::query_scalar(
+            "select execution_arn from executor.instance where execution_arn is not null and ended_as is null order by created_at",
+        )
+        .fetch_all(pool)
+        .await?;
+        let machines: Vec<String> = sqlx::query_scalar(
+            "select state_machine_arn from executor.model where state_machine_arn is not null order by created_at",
+        )
+        .fetch_all(pool)
+        .await?;
+        let mut known = self.ended().await?;
+        known.extend(arns.iter().cloned());
+        for machine in machines {
+            match self.executor.engine.executions_until(&machine, |arn| known.contains(arn)).await {
+                // Oldest first, so that ordinals follow the order of starts.
+                Ok(new) => arns.extend(new.into_iter().rev()),
+                Err(error) => tracing::warn!(state_machine = machine, %error, "its executions cannot be listed"),
+            }
+        }
+        Ok(arns)
+    }
+
+    async fn ended(&self) -> eyre::Result<HashSet<String>> {
+        let arns: Vec<String> = sqlx::query_scalar(
+            "select execution_arn from executor.instance where execution_arn is not null and ended_as is not null",
+        )
+        .fetch_all(&self.executor.pool)
+        .await?;
+        Ok(arns.into_iter().collect())
+    }
+
+    /// Takes what is new of each tracked execution; complete if none is left.
+    async fn capture(&mut self) -> eyre::Result<Progress> {
+        let executor = &self.executor;
+        let looks = stream::iter(self.tracked.iter_mut())
+            .map(|(arn, tracked)| async move { (arn.clone(), tracked.advance(executor).await) })
+            .buffer_unordered(CONCURRENT)
+            .collect::<Vec<_>>()
+            .await;
+        let mut failure = None;
+        for (arn, look) in looks {
+            match look {
+                Ok(advance) => {
+                    if let Some(hole) = advance.hole {
+                        tracing::info!(execution = arn, %hole, "not all of the history was taken");
+                    }
+                    if let Some(outcome) = advance.ended {
+                        tracing::info!(execution = arn, %outcome, "execution ended and is captured");
+                        self.tracked.remove(&arn);
+                    }
+                }
+                Err(CaptureError::Overtaken) => {
+                    self.tracked.remove(&arn);
+                    self.discovered_at = None;
+                }
+                Err(error) => {
+                    tracing::error!(execution = arn, %error, "nothing was captured");
+                    failure = Some(error);
+                }
+            }
+        }
+        metrics::gauge!("runproof_executor_executions_tracked").set(self.tracked.len() as f64);
+        match failure {
+            Some(error) => Err(error.into()),
+            None if self.tracked.is_empty() => Ok(Progress::Complete),
+            None => Ok(Progress::Waiting),
+        }
+    }
+
+    /// Brings transactions in line with the chain and registers what is open in the scope.
+    async fn register(&mut self) -> eyre::Result<Progress> {
+        let executor = &self.executor;
+        let waiting = transaction::reconcile(&executor.pool, &executor.chain, &mut self.seen_block).await?;
+        let mut complete = waiting == 0;
+        let mut failure = None;
+        let (models, instances) = match &self.scope {
+            Scope::All => (executor.open_models().await?, executor.open_instances().await?),
+            Scope::Execution(arn, _) => (Vec::new(), self.instance_of(arn).await?),
+        };
+        for model in models {
+            settle(executor.register_model(model).await, model, &mut complete, &mut failure);
+        }
+        for instance in instances {
+            settle(executor.register_instance(instance).await, instance, &mut complete, &mut failure);
+        }
+        match failure {
+            Some(error) => Err(error),
+            None => Ok(if complete { Progress::Complete } else { Progress::Waiting }),
+        }
+    }
+
+    async fn instance_of(&self, arn: &str) -> eyre::Result<Vec<InstanceId>> {
+        let ids: Vec<Vec<u8>> = sqlx::query_scalar("select instance_id from executor.instance where execution_arn = $1")
+            .bind(arn)
+            .fetch_all(&self.executor.pool)
+            .await?;
+        ids.iter().map(|id| InstanceId::try_from(&id[..]).map_err(Into::into)).collect()
+    }
+}
+
+/// Notes how one registration went; its failure stops no other.
+fn settle(
+    progress: eyre::Result<Progress>,
+    id: impl std::fmt::Display,
+    complete: &mut bool,
+    failure: &mut Option<eyre::Report>,
+) {
+    match progress {
+        Ok(Progress::Complete) => {}
+        Ok(Progress::Waiting) => *complete = false,
+        Err(error) => {
+            tracing::error!(%id, error = format!("{error:#}"), "not registered");
+            *failure = Some(error.wrap_err(format!("registering {id}")));
+        }
+    }
+}
+
+/// One key belongs to one following process: held as long as the connection is.
+async fn take_lease(executor: &Executor) -> eyre::Result<PoolConnection<Postgres>> {
+    let mut connection = executor.pool.acquire().await.context("Postgres does not answer")?;
+    let issuer = executor.chain.issuer;
+    let taken: bool = sqlx::query_scalar("select pg_try_advisory_lock(hashtextextended('runproof follower ' || $1, 0))")
+        .bind(issuer.to_string())
+        .fetch_one(&mut *connection as &mut PgConnection)
+        .await?;
+    ensure!(taken, "another process follows with the key of {issuer}: stop it, or give this one a key of its own");
+    Ok(connection)
+}
+
+/// The connection is closed, so that no pool keeps the lock.
+async fn release(lease: PoolConnection<Postgres>) {
+    if let Err(error) = lease.close().await {
+        tracing::debug!(%error, "closing the connection that held the lock");
+    }
+}

@@ -1,0 +1,221 @@
+//! Imports a run recorded elsewhere, of any engine: documents in, the same ids, registrations and publications out.
+
+use alloy::primitives::B256;
+use runproof_protocol::{
+    InstanceId, ModelId, StateId,
+    head::{self, Outcome},
+    history::{CapturedState, StateSelection},
+    trace::{Trace, TraceError},
+};
+use serde_json::{Map, Value};
+use time::{OffsetDateTime, format_description::well_known::Rfc3339};
+
+use crate::{arn::last_part, capture::store_states, executor::Executor, sight::show_selection, transaction};
+
+/// An imported run, registered.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Imported {
+    /// SHA-256 of the model's bytes.
+    pub model_id: ModelId,
+    /// SHA-256 of the instance document's bytes.
+    pub instance_id: InstanceId,
+    /// Ids of the states, in order.
+    pub states: Vec<StateId>,
+    /// How the run ended, if its document says that it has.
+    pub outcome: Option<Outcome>,
+}
+
+/// Why documents are refused; nothing was stored or registered.
+#[derive(Debug, thiserror::Error)]
+pub enum ImportError {
+    /// Not a JSON object.
+    #[error("the {document} is not a JSON object: {reason}")]
+    NotAnObject {
+        /// Which document.
+        document: &'static str,
+        /// What the parser found.
+        reason: serde_json::Error,
+    },
+    /// The trace does not hold together.
+    #[error(transparent)]
+    Trace(#[from] TraceError),
+    /// The trace belongs to another run or model than the instance document.
+    #[error("the trace is of {field} `{trace}`, the instance document says `{document}`: they belong to different runs")]
+    Differs {
+        /// `execution` or `state machine`.
+        field: &'static str,
+        /// By the trace.
+        trace: String,
+        /// By the instance document.
+        document: String,
+    },
+    /// An event that is no state by the selection.
+    #[error("event {index} of the trace has the type `{event_type}`, which the selection `{selection}` does not take for a state")]
+    NotAState {
+        /// Zero-based place in the list.
+        index: usize,
+        /// Its type.
+        event_type: String,
+        /// The selection.
+        selection: &'static str,
+    },
+    /// A status that is none of AWS's.
+    #[error("the instance document has the status `{0}`: give RUNNING, SUCCEEDED, FAILED, TIMED_OUT or ABORTED, or leave it out")]
+    UnknownStatus(String),
+    /// A time that cannot be read.
+    #[error("the instance document has the startDate `{0}`: give RFC 3339, or leave it out")]
+    BadStart(String),
+    /// The same instance was imported before with other states.
+    #[error("instance {0} is there already with other states: a run is imported once")]
+    OtherStates(InstanceId),
+}
+
+/// Documents that fit each other.
+struct Recorded {
+    model_name: String,
+    states: Vec<CapturedState>,
+    started_at: OffsetDateTime,
+    outcome: Option<Outcome>,
+}
+
+impl Executor {
+    /// Imports a run: the documents are kept, hashed and published byte for byte as given. Returns when all of it is registered and included.
+    /// Harmless to repeat.
+    ///
+    /// # Errors
+    /// [`ImportError`] before anything is stored, or what did not answer.
+    pub async fn import(
+        &self,
+        model: &[u8],
+        instance: &[u8],
+        trace: &[u8],
+        selection: StateSelection,
+    ) -> eyre::Result<Imported> {
+        let recorded = check(model, instance, trace, selection)?;
+        let (model_id, instance_id) = (ModelId::of(model), InstanceId::of(instance));
+        self.store_model(model_id, &recorded.model_name, model, selection).await?;
+        self.store_recorded(model_id, instance_id, instance, &recorded).await?;
+        let mut seen_block = B256::ZERO;
+        self.until_complete(async || {
+            transaction::reconcile(&self.pool, &self.chain, &mut seen_block).await?;
+            self.register_instance(instance_id).await
+        })
+        .await?;
+        let states = recorded.states.iter().map(|state| state.id).collect();
+        Ok(Imported { model_id, instance_id, states, outcome: recorded.outcome })
+    }
+
+    async fn store_recorded(
+        &self,
+        model: ModelId,
+        instance: InstanceId,
+        document: &[u8],
+        recorded: &Recorded,
+    ) -> eyre::Result<()> {
+        let mut sql = self.pool.begin().await?;
+        let inserted = sqlx::query(
+            "insert into executor.instance (instance_id, model_id, document, ended_as, started_at) values ($1, $2, $3, $4, $5)
+             on conflict (instance_id) do nothing",
+        )
+        .bind(instance.as_slice())
+        .bind(model.as_slice())
+        .bind(document)
+        .bind(recorded.outcome.map(|outcome| outcome.to_string()))
+        .bind(recorded.started_at)
+        .execute(&mut *sql)
+        .await?;
+        if inserted.rows_affected() == 1 {
+            store_states(&mut sql, instance, &recorded.states).await?;
+            return Ok(sql.commit().await?);
+        }
+        let stored: Vec<Vec<u8>> =
+            sqlx::query_scalar("select state_id from executor.state where instance_id = $1 order by sequence")
+                .bind(instance.as_slice())
+                .fetch_all(&mut *sql)
+                .await?;
+        if !stored.iter().map(Vec::as_slice).eq(recorded.states.iter().map(|state| state.id.as_slice())) {
+            return Err(ImportError::OtherStates(instance).into());
+        }
+        Ok(())
+    }
+}
+
+/// Reads the documents and compares what they say of each other.
+fn check(model: &[u8], instance: &[u8], trace: &[u8], selection: StateSelection) -> Result<Recorded, ImportError> {
+    object("model", model)?;
+    let document = object("instance document", instance)?;
+    let trace = Trace::parse(trace)?;
+    let text = |field: &str| document.get(field).and_then(Value::as_str);
+    let named = text("name").or_else(|| text("executionArn").map(last_part));
+    // Trace::parse gives at least one state, and the same run and model in all of them.
+    let first = trace.states.first().ok_or(TraceError::Empty)?;
+    agree("execution", &first.entry.instance_id, named)?;
+    agree("execution", &first.entry.instance_id, text("executionArn").map(last_part))?;
+    agree("state machine", &first.entry.model_id, text("stateMachineArn").map(last_part))?;
+    for (index, state) in trace.states.iter().enumerate() {
+        let event_type = &state.entry.event_type;
+        if !selection.includes(event_type) {
+            let (event_type, selection) = (event_type.clone(), show_selection(selection));
+            return Err(ImportError::NotAState { index, event_type, selection });
+        }
+    }
+    Ok(Recorded {
+        model_name: first.entry.model_id.clone(),
+        started_at: started_at(text("startDate"), first.entered_at_ms)?,
+        outcome: outcome(text("status"))?,
+        states: captured(trace),
+    })
+}
+
+fn object(document: &'static str, bytes: &[u8]) -> Result<Map<String, Value>, ImportError> {
+    serde_json::from_slice(bytes).map_err(|reason| ImportError::NotAnObject { document, reason })
+}
+
+fn agree(field: &'static str, trace: &str, document: Option<&str>) -> Result<(), ImportError> {
+    match document {
+        Some(document) if document != trace => {
+            Err(ImportError::Differs { field, trace: trace.to_owned(), document: document.to_owned() })
+        }
+        _ => Ok(()),
+    }
+}
+
+fn outcome(status: Option<&str>) -> Result<Option<Outcome>, ImportError> {
+    match status {
+        None | Some("RUNNING" | "PENDING_REDRIVE") => Ok(None),
+        Some("SUCCEEDED") => Ok(Some(Outcome::Succeeded)),
+        Some("FAILED") => Ok(Some(Outcome::Failed)),
+        Some("TIMED_OUT") => Ok(Some(Outcome::TimedOut)),
+        Some("ABORTED") => Ok(Some(Outcome::Aborted)),
+        Some(other) => Err(ImportError::UnknownStatus(other.to_owned())),
+    }
+}
+
+fn started_at(start_date: Option<&str>, first_state_ms: i64) -> Result<OffsetDateTime, ImportError> {
+    match start_date {
+        Some(text) => OffsetDateTime::parse(text, &Rfc3339).map_err(|_| ImportError::BadStart(text.to_owned())),
+        None => OffsetDateTime::from_unix_timestamp_nanos(i128::from(first_state_ms) * 1_000_000)
+            .map_err(|_| ImportError::BadStart(first_state_ms.to_string())),
+    }
+}
+
+/// A recorded trace tells no branches: each state follows the one before it.
+fn captured(trace: Trace) -> Vec<CapturedState> {
+    let mut trace_len = 0;
+    (0..)
+        .zip(trace.states)
+        .map(|(sequence, state)| {
+            trace_len += state.part.len() as u64;
+            CapturedState {
+                sequence,
+                id: state.id,
+                predecessor: head::default_predecessor(sequence),
+                event_id: state.event_id,
+                entered_at_ms: state.entered_at_ms,
+                name: state.entry.state_name,
+                part: state.part,
+                trace_len,
+            }
+        })
+        .collect()
+}

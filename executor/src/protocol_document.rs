@@ -1,0 +1,100 @@
+//! An instance's protocol as it is published, from the executor's rows: a row stands from the moment its transaction is stored, before it is sent.
+
+use alloy::primitives::{Address, B256};
+use runproof_protocol::{
+    InstanceId, ModelId, StateId,
+    documents::{InstanceProtocol, ProtocolRow, REGISTER_STATE, Termination, bare_address, bare_hash},
+    head::Registry,
+};
+use sqlx::PgPool;
+
+use crate::registration::parse_outcome;
+
+/// The protocol of an instance, as far as it is registered or about to be; `None` if there is none. `public_url` has no trailing slash.
+///
+/// # Errors
+/// The database does not answer.
+pub async fn instance_protocol(
+    pool: &PgPool,
+    registry: Registry,
+    issuer: Address,
+    public_url: &str,
+    instance: InstanceId,
+) -> eyre::Result<Option<InstanceProtocol>> {
+    // One snapshot for all rows.
+    let mut sql = pool.begin_with("begin isolation level repeatable read read only").await?;
+    let found: Option<(Vec<u8>, Option<i64>, Option<String>)> =
+        sqlx::query_as("select model_id, ordinal, ended_as from executor.instance where instance_id = $1")
+            .bind(instance.as_slice())
+            .fetch_optional(&mut *sql)
+            .await?;
+    let Some((model, Some(ordinal), ended_as)) = found else { return Ok(None) };
+    let model = ModelId::try_from(&model[..])?;
+    let rows: Vec<StateRow> = sqlx::query_as(
+        "select s.sequence, s.state_id, s.name, s.entered_at_ms, s.predecessor, r.first, t.sender, t.hash, t.block_number, t.block_timestamp_s
+         from executor.state s
+         join executor.registration r on r.instance_id = s.instance_id and r.kind = 'states'
+          and s.sequence >= r.first and s.sequence < r.first + r.count
+         join executor.transaction t using (transaction_id)
+         where s.instance_id = $1 and t.status in ('signed', 'included') order by s.sequence",
+    )
+    .bind(instance.as_slice())
+    .fetch_all(&mut *sql)
+    .await?;
+    let sealed: Option<Sealed> = sqlx::query_as(
+        "select r.count, t.hash, t.block_number, t.block_timestamp_s
+         from executor.registration r join executor.transaction t using (transaction_id)
+         where r.instance_id = $1 and r.kind = 'termination' and t.status in ('signed', 'included')",
+    )
+    .bind(instance.as_slice())
+    .fetch_optional(&mut *sql)
+    .await?;
+    let termination = sealed.zip(ended_as).map(|(sealed, ended_as)| termination(sealed, &ended_as)).transpose()?;
+    Ok(Some(InstanceProtocol {
+        model_hash: model,
+        instance_hash: instance,
+        instance_data: format!("{public_url}/{instance}/instance.json"),
+        model_data: format!("{public_url}/{model}.json"),
+        trace_data: format!("{public_url}/{instance}/trace.json"),
+        registry,
+        issuer,
+        ordinal: ordinal as u64,
+        termination,
+        instance_protocol: rows.into_iter().map(|row| protocol_row(row, public_url)).collect::<eyre::Result<_>>()?,
+    }))
+}
+
+/// Sequence, id, name, time entered, predecessor, first of its batch; sender, transaction, block, its time.
+type StateRow = (i64, Vec<u8>, String, i64, Option<i64>, i64, Vec<u8>, Vec<u8>, Option<i64>, Option<i64>);
+
+/// States in all, transaction, block, its time.
+type Sealed = (i64, Vec<u8>, Option<i64>, Option<i64>);
+
+fn protocol_row(row: StateRow, public_url: &str) -> eyre::Result<ProtocolRow> {
+    let (sequence, id, state_name, entered_at_ms, predecessor, batch, sender, hash, block_nr, timestamp) = row;
+    let state = StateId::try_from(&id[..])?;
+    Ok(ProtocolRow {
+        event_type: REGISTER_STATE.into(),
+        state_hash: state,
+        timestamp: timestamp.map(|seconds| seconds as u64),
+        block_nr: block_nr.map(|number| number as u64),
+        client_address: bare_address(Address::try_from(&sender[..])?),
+        transaction_hash: bare_hash(B256::try_from(&hash[..])?),
+        state_data: format!("{public_url}/{state}.json"),
+        sequence: sequence as u64,
+        predecessor: predecessor.map(u32::try_from).transpose()?,
+        batch: batch as u64,
+        state_name,
+        entered_at_ms,
+    })
+}
+
+fn termination((count, hash, block_nr, timestamp): Sealed, ended_as: &str) -> eyre::Result<Termination> {
+    Ok(Termination {
+        outcome: parse_outcome(ended_as)?,
+        count: count as u64,
+        block_nr: block_nr.map(|number| number as u64),
+        timestamp: timestamp.map(|seconds| seconds as u64),
+        transaction_hash: bare_hash(B256::try_from(&hash[..])?),
+    })
+}

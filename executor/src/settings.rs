@@ -1,0 +1,114 @@
+//! What an executor is told: where its engine, chain and database are, and with which key it registers.
+
+use std::{fmt, time::Duration};
+
+use alloy::{primitives::Address, signers::local::PrivateKeySigner};
+use url::Url;
+
+/// Settings of one executor. One key belongs to one executor.
+#[derive(Clone)]
+pub struct Settings {
+    /// Ethereum JSON-RPC over HTTP.
+    pub rpc_url: Url,
+    /// The contract `InstanceRegistry`.
+    pub registry: Address,
+    /// Block in which the contract was deployed: its logs are read from there.
+    pub registry_deployed_at_block: u64,
+    /// `postgres://user:password@host:port/database`, migrated already.
+    pub postgres_url: String,
+    /// AWS Step Functions.
+    pub aws: AwsSettings,
+    /// The issuer's key.
+    pub signer: PrivateKeySigner,
+    /// Base of the URLs in published documents, without trailing slash, such as `https://localhost:21443`.
+    pub public_url: String,
+    /// Time between two looks at a run or a transaction that is under way.
+    pub poll_interval: Duration,
+    /// Time between two looks when nothing is under way.
+    pub idle_interval: Duration,
+    /// Most states registered by one transaction.
+    pub max_batch: usize,
+    /// Least tip offered to the block's proposer, wei a gas.
+    pub min_tip_wei: u128,
+}
+
+/// Where Step Functions is and who asks.
+#[derive(Clone)]
+pub struct AwsSettings {
+    /// Another endpoint than AWS's own, for an emulator or a private link.
+    pub endpoint_url: Option<String>,
+    /// Such as `us-east-1`.
+    pub region: String,
+    /// Static credentials; `None` takes AWS's default chain (environment, profile, role).
+    pub credentials: Option<AwsCredentials>,
+    /// IAM role under which state machines run, given at their creation.
+    pub role_arn: String,
+}
+
+/// An access key.
+#[derive(Clone)]
+pub struct AwsCredentials {
+    /// Its public part.
+    pub access_key_id: String,
+    /// Its secret part.
+    pub secret_access_key: String,
+}
+
+/// Most states registered by one transaction, if the settings do not say otherwise: 36 KB of calldata, well below the 128 KB that nodes relay.
+pub const DEFAULT_MAX_BATCH: usize = 1_000;
+
+// URLs may carry passwords and API keys, so only what is public is shown.
+impl fmt::Debug for Settings {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Settings")
+            .field("rpc_host", &self.rpc_url.host_str())
+            .field("registry", &self.registry)
+            .field("registry_deployed_at_block", &self.registry_deployed_at_block)
+            .field("aws", &self.aws)
+            .field("issuer", &self.signer.address())
+            .field("public_url", &self.public_url)
+            .field("poll_interval", &self.poll_interval)
+            .field("idle_interval", &self.idle_interval)
+            .field("max_batch", &self.max_batch)
+            .field("min_tip_wei", &self.min_tip_wei)
+            .finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for AwsSettings {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("AwsSettings")
+            .field("endpoint_url", &self.endpoint_url)
+            .field("region", &self.region)
+            .field("credentials", &self.credentials)
+            .field("role_arn", &self.role_arn)
+            .finish()
+    }
+}
+
+impl fmt::Debug for AwsCredentials {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("AwsCredentials").field("access_key_id", &self.access_key_id).finish_non_exhaustive()
+    }
+}
+
+impl AwsSettings {
+    /// The configuration of AWS's clients.
+    pub async fn load(&self) -> aws_config::SdkConfig {
+        let mut loader = aws_config::defaults(aws_config::BehaviorVersion::v2026_01_12())
+            .region(aws_config::Region::new(self.region.clone()));
+        if let Some(url) = &self.endpoint_url {
+            loader = loader.endpoint_url(url);
+        }
+        if let Some(AwsCredentials { access_key_id, secret_access_key }) = &self.credentials {
+            loader = loader.credentials_provider(aws_sdk_sfn::config::Credentials::new(
+                access_key_id,
+                secret_access_key,
+                None,
+                None,
+                "settings",
+            ));
+        }
+        loader.load().await
+    }
+}

@@ -1,0 +1,177 @@
+//! First sight of an execution: its model and its instance document are stored, once.
+
+use eyre::Context;
+use runproof_protocol::{
+    InstanceId, ModelId,
+    documents::InstanceDocument,
+    history::{Execution as Origin, StateSelection},
+};
+use time::{OffsetDateTime, macros::format_description};
+
+use crate::{
+    executor::Executor,
+    step_functions::{Execution, StepFunctionsError},
+};
+
+/// An execution that is stored.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Sighted {
+    /// Its instance.
+    pub instance: InstanceId,
+    /// Which of its events are states.
+    pub selection: StateSelection,
+    /// What its states say of it.
+    pub origin: Origin,
+}
+
+impl Executor {
+    /// Finds an execution in Postgres, or stores it. `selection` is taken if its model is not deployed.
+    ///
+    /// # Errors
+    /// Step Functions or the database does not answer.
+    pub async fn sight(&self, execution: &Execution, selection: StateSelection) -> eyre::Result<Sighted> {
+        if self.find_sighted(execution).await?.is_none() {
+            let model = self.model_of(execution, selection).await?;
+            self.store_instance(execution, model).await?;
+        }
+        self.find_sighted(execution).await?.ok_or_else(|| eyre::eyre!("execution {} was not stored", execution.arn))
+    }
+
+    async fn find_sighted(&self, execution: &Execution) -> eyre::Result<Option<Sighted>> {
+        let row: Option<(Vec<u8>, String)> = sqlx::query_as(
+            "select i.instance_id, m.selection from executor.instance i join executor.model m using (model_id) where i.execution_arn = $1",
+        )
+        .bind(execution.arn.as_str())
+        .fetch_optional(&self.pool)
+        .await?;
+        let Some((instance, selection)) = row else { return Ok(None) };
+        let arn = &execution.arn;
+        Ok(Some(Sighted {
+            instance: InstanceId::try_from(&instance[..])?,
+            selection: parse_selection(&selection)?,
+            origin: Origin {
+                model_name: arn.state_machine.clone(),
+                name: arn.name.clone(),
+                region: arn.region.clone(),
+                account: arn.account.clone(),
+            },
+        }))
+    }
+
+    /// The model that the execution runs: the deployed one if its definition is that, else the definition as it is.
+    async fn model_of(&self, execution: &Execution, selection: StateSelection) -> eyre::Result<ModelId> {
+        let deployed: Option<(Vec<u8>, Vec<u8>)> =
+            sqlx::query_as("select model_id, document from executor.model where state_machine_arn = $1")
+                .bind(&execution.state_machine_arn)
+                .fetch_optional(&self.pool)
+                .await?;
+        let definition = match (self.engine.definition_of(execution.arn.as_str()).await, &deployed) {
+            (Ok(definition), _) => definition.text.into_bytes(),
+            (Err(error @ StepFunctionsError::Call { .. }), Some((_, document))) => {
+                tracing::warn!(execution = %execution.arn, %error, "taking the deployed model as what the execution runs");
+                document.clone()
+            }
+            (Err(error), _) => return Err(error).context("asking for the definition that the execution runs"),
+        };
+        if let Some((id, document)) = &deployed
+            && same_json(document, &definition)
+        {
+            return Ok(ModelId::try_from(&id[..])?);
+        }
+        let model = ModelId::of(&definition);
+        self.store_model(model, &execution.arn.state_machine, &definition, selection).await?;
+        Ok(model)
+    }
+
+    /// Stores a model that is not there yet.
+    pub(crate) async fn store_model(
+        &self,
+        model: ModelId,
+        name: &str,
+        document: &[u8],
+        selection: StateSelection,
+    ) -> eyre::Result<()> {
+        sqlx::query(
+            "insert into executor.model (model_id, name, document, selection) values ($1, $2, $3, $4) on conflict (model_id) do nothing",
+        )
+        .bind(model.as_slice())
+        .bind(name)
+        .bind(document)
+        .bind(show_selection(selection))
+        .execute(&self.pool)
+        .await?;
+        Ok(())
+    }
+
+    async fn store_instance(&self, execution: &Execution, model: ModelId) -> eyre::Result<()> {
+        let started_at = OffsetDateTime::from_unix_timestamp_nanos(i128::from(execution.started_at_ms) * 1_000_000)?;
+        let document = InstanceDocument {
+            execution_arn: execution.arn.to_string(),
+            state_machine_arn: execution.state_machine_arn.clone(),
+            name: execution.arn.name.clone(),
+            status: "RUNNING".into(),
+            start_date: rfc3339_ms(started_at)?,
+        }
+        .to_bytes();
+        let instance = InstanceId::of(&document);
+        sqlx::query(
+            "insert into executor.instance (instance_id, model_id, execution_arn, document, started_at) values ($1, $2, $3, $4, $5)
+             on conflict do nothing",
+        )
+        .bind(instance.as_slice())
+        .bind(model.as_slice())
+        .bind(execution.arn.as_str())
+        .bind(&document)
+        .bind(started_at)
+        .execute(&self.pool)
+        .await?;
+        tracing::info!(execution = %execution.arn, %instance, %model, "execution sighted");
+        Ok(())
+    }
+}
+
+/// Such as `2023-03-10T10:13:09.284Z`.
+fn rfc3339_ms(time: OffsetDateTime) -> eyre::Result<String> {
+    let format = format_description!("[year]-[month]-[day]T[hour]:[minute]:[second].[subsecond digits:3]Z");
+    Ok(time.format(&format)?)
+}
+
+/// An engine may lay a definition out anew; what it means must be the same.
+fn same_json(document: &[u8], definition: &[u8]) -> bool {
+    let parse = |bytes| serde_json::from_slice::<serde_json::Value>(bytes).ok();
+    document == definition || parse(document).is_some_and(|value| Some(value) == parse(definition))
+}
+
+pub(crate) fn show_selection(selection: StateSelection) -> &'static str {
+    match selection {
+        StateSelection::Tasks => "tasks",
+        StateSelection::All => "all",
+    }
+}
+
+pub(crate) fn parse_selection(text: &str) -> eyre::Result<StateSelection> {
+    match text {
+        "tasks" => Ok(StateSelection::Tasks),
+        "all" => Ok(StateSelection::All),
+        _ => Err(eyre::eyre!("`{text}` is no selection of states")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn start_dates_have_milliseconds_and_are_utc() {
+        let time = OffsetDateTime::from_unix_timestamp_nanos(1_678_443_189_284_000_000).expect("a time");
+        assert_eq!(rfc3339_ms(time).ok().as_deref(), Some("2023-03-10T10:13:09.284Z"));
+        assert_eq!(rfc3339_ms(OffsetDateTime::UNIX_EPOCH).ok().as_deref(), Some("1970-01-01T00:00:00.000Z"));
+    }
+
+    #[test]
+    fn layout_of_a_definition_does_not_matter() {
+        assert!(same_json(b"{\"a\": 1, \"b\": 2}", b"{\"b\":2,\"a\":1}"));
+        assert!(!same_json(b"{\"a\": 1}", b"{\"a\": 2}"));
+        assert!(!same_json(b"x", b"y"));
+    }
+}

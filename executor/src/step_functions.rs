@@ -1,0 +1,348 @@
+//! AWS Step Functions as this crate uses it: state machines, executions, histories.
+//!
+//! API reference: <https://docs.aws.amazon.com/step-functions/latest/apireference/>.
+
+use std::collections::BTreeMap;
+
+use aws_sdk_sfn::{
+    Client,
+    error::SdkError,
+    primitives::DateTime,
+    types::{ExecutionStatus, HistoryEvent as SdkEvent, StateMachineType},
+};
+use runproof_protocol::{head::Outcome, history::HistoryEvent};
+use uuid::Uuid;
+
+use crate::{
+    arn::{ExecutionArn, InvalidArn},
+    settings::AwsSettings,
+};
+
+/// Largest input of an execution, bytes (a quota of AWS).
+pub const MAX_INPUT: usize = 262_144;
+
+/// Why Step Functions did not do what was asked.
+#[derive(Debug, thiserror::Error)]
+pub enum StepFunctionsError {
+    /// Express state machines keep no history.
+    #[error("state machine `{0}` is of type EXPRESS, which keeps no history to prove: create it anew as STANDARD")]
+    Express(String),
+    /// The name is taken by another model.
+    #[error(
+        "state machine `{name}` exists with another definition: deploy under another name, or delete {arn} first (its runs stay verifiable)"
+    )]
+    DefinitionDiffers {
+        /// Name of the state machine.
+        name: String,
+        /// Its ARN.
+        arn: String,
+    },
+    /// Not a name of AWS's form.
+    #[error("`{0}` is no name: give 1 to 80 letters, digits, `-` or `_`")]
+    InvalidName(String),
+    /// Input that is not JSON.
+    #[error("the input is not JSON: {0}")]
+    InputNotJson(serde_json::Error),
+    /// Input beyond AWS's quota.
+    #[error("the input has {0} bytes, AWS takes at most {MAX_INPUT}: put the data elsewhere and pass its address")]
+    InputTooLong(usize),
+    /// The same name with another input.
+    #[error("execution `{0}` exists with another input: choose another name")]
+    ExecutionExists(String),
+    /// Unknown, or older than the 90 days that AWS keeps.
+    #[error("execution {0} does not exist, or is older than the 90 days for which AWS keeps histories")]
+    ExecutionUnknown(String),
+    /// An ARN of something else.
+    #[error(transparent)]
+    Arn(#[from] InvalidArn),
+    /// The call failed after the SDK's retries.
+    #[error("Step Functions, {action}: {message}")]
+    Call {
+        /// Action of the API.
+        action: &'static str,
+        /// What was answered, or why nothing was.
+        message: String,
+    },
+}
+
+/// A state machine's definition as it is kept there.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Definition {
+    /// Name of the state machine.
+    pub name: String,
+    /// ARN of the state machine.
+    pub arn: String,
+    /// Definition in the Amazon States Language, as given.
+    pub text: String,
+}
+
+/// An execution as it is now.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Execution {
+    /// Its ARN.
+    pub arn: ExecutionArn,
+    /// Its state machine's ARN.
+    pub state_machine_arn: String,
+    /// Start, milliseconds since the Unix epoch.
+    pub started_at_ms: i64,
+    /// How it ended; `None` while it runs.
+    pub ended: Option<Outcome>,
+}
+
+/// A client of one account and region.
+#[derive(Debug, Clone)]
+pub struct StepFunctions {
+    client: Client,
+    role_arn: String,
+}
+
+impl StepFunctions {
+    /// A client by these settings; calls nothing yet.
+    pub async fn connect(settings: &AwsSettings) -> Self {
+        Self { client: Client::new(&settings.load().await), role_arn: settings.role_arn.clone() }
+    }
+
+    /// The SDK's client, for actions that are not here.
+    pub fn client(&self) -> &Client {
+        &self.client
+    }
+
+    /// Creates a STANDARD state machine, or finds the equal one of that name. Returns its ARN.
+    ///
+    /// # Errors
+    /// [`StepFunctionsError::DefinitionDiffers`], [`StepFunctionsError::Express`], or what AWS says of the definition.
+    pub async fn create_state_machine(&self, name: &str, definition: &str) -> Result<String, StepFunctionsError> {
+        check_name(name)?;
+        if let Some(arn) = self.find_state_machine(name).await? {
+            return self.require_equal(name, arn, definition).await;
+        }
+        let created = self.client.create_state_machine().name(name).definition(definition).role_arn(&self.role_arn);
+        Ok(created.send().await.map_err(failed("CreateStateMachine"))?.state_machine_arn)
+    }
+
+    async fn find_state_machine(&self, name: &str) -> Result<Option<String>, StepFunctionsError> {
+        let mut pages = self.client.list_state_machines().max_results(1_000).into_paginator().items().send();
+        while let Some(item) = pages.next().await {
+            let item = item.map_err(failed("ListStateMachines"))?;
+            if item.name == name {
+                return Ok(Some(item.state_machine_arn));
+            }
+        }
+        Ok(None)
+    }
+
+    async fn require_equal(&self, name: &str, arn: String, definition: &str) -> Result<String, StepFunctionsError> {
+        let found = self.client.describe_state_machine().state_machine_arn(&arn).send().await;
+        let found = found.map_err(failed("DescribeStateMachine"))?;
+        if found.r#type == StateMachineType::Express {
+            return Err(StepFunctionsError::Express(name.into()));
+        }
+        if found.definition != definition {
+            return Err(StepFunctionsError::DefinitionDiffers { name: name.into(), arn });
+        }
+        Ok(arn)
+    }
+
+    /// Starts an execution under `name`, or a fresh random one; harmless to repeat with the same name and input. Returns its ARN.
+    ///
+    /// # Errors
+    /// [`StepFunctionsError::ExecutionExists`] if the name is taken by another input.
+    pub async fn start_execution(
+        &self,
+        state_machine_arn: &str,
+        name: Option<&str>,
+        input: &str,
+    ) -> Result<ExecutionArn, StepFunctionsError> {
+        serde_json::from_str::<serde::de::IgnoredAny>(input).map_err(StepFunctionsError::InputNotJson)?;
+        if input.len() > MAX_INPUT {
+            return Err(StepFunctionsError::InputTooLong(input.len()));
+        }
+        // Named by us, so that a call whose answer was lost can be repeated without starting twice.
+        let name = name.map_or_else(|| Uuid::new_v4().to_string(), str::to_owned);
+        check_name(&name)?;
+        let call = self.client.start_execution().state_machine_arn(state_machine_arn).name(&name).input(input);
+        let started = call.send().await.map_err(|error| match error.as_service_error() {
+            Some(service) if service.is_execution_already_exists() => StepFunctionsError::ExecutionExists(name),
+            _ => failed("StartExecution")(error),
+        })?;
+        Ok(started.execution_arn.parse()?)
+    }
+
+    /// An execution as it is now.
+    ///
+    /// # Errors
+    /// [`StepFunctionsError::ExecutionUnknown`].
+    pub async fn describe_execution(&self, arn: &str) -> Result<Execution, StepFunctionsError> {
+        let found =
+            self.client.describe_execution().execution_arn(arn).send().await.map_err(|error| {
+                match error.as_service_error() {
+                    Some(service) if service.is_execution_does_not_exist() => {
+                        StepFunctionsError::ExecutionUnknown(arn.into())
+                    }
+                    _ => failed("DescribeExecution")(error),
+                }
+            })?;
+        Ok(Execution {
+            arn: found.execution_arn.parse()?,
+            state_machine_arn: found.state_machine_arn,
+            started_at_ms: epoch_ms(&found.start_date),
+            ended: outcome(&found.status),
+        })
+    }
+
+    /// ARNs of a state machine's executions, newest first as AWS lists them, until a whole page is `known`.
+    ///
+    /// # Errors
+    /// [`StepFunctionsError::Call`].
+    pub async fn executions_until(
+        &self,
+        state_machine_arn: &str,
+        known: impl Fn(&str) -> bool,
+    ) -> Result<Vec<String>, StepFunctionsError> {
+        let call = self.client.list_executions().state_machine_arn(state_machine_arn).max_results(100);
+        let mut pages = call.into_paginator().send();
+        let mut new = Vec::new();
+        while let Some(page) = pages.next().await {
+            let page = page.map_err(failed("ListExecutions"))?;
+            let before = new.len();
+            new.extend(page.executions.into_iter().map(|item| item.execution_arn).filter(|arn| !known(arn)));
+            if new.len() == before {
+                break;
+            }
+        }
+        Ok(new)
+    }
+
+    /// The definition that an execution runs, which may be older than its state machine's present one.
+    ///
+    /// # Errors
+    /// [`StepFunctionsError::Call`].
+    pub async fn definition_of(&self, execution_arn: &str) -> Result<Definition, StepFunctionsError> {
+        let call = self.client.describe_state_machine_for_execution().execution_arn(execution_arn);
+        let found = call.send().await.map_err(failed("DescribeStateMachineForExecution"))?;
+        Ok(Definition { name: found.name, arn: found.state_machine_arn, text: found.definition })
+    }
+
+    /// Events after `last_event_id`, by rising id. Asks for the newest first, so that following a run costs what is new, not what is old; an
+    /// engine that ignores order or paging is understood too.
+    ///
+    /// # Errors
+    /// [`StepFunctionsError::ExecutionUnknown`], [`StepFunctionsError::Call`].
+    pub async fn history_after(
+        &self,
+        execution_arn: &str,
+        last_event_id: u64,
+    ) -> Result<Vec<HistoryEvent>, StepFunctionsError> {
+        let call = self.client.get_execution_history().execution_arn(execution_arn).max_results(1_000);
+        let mut pages = call.reverse_order(true).include_execution_data(true).into_paginator().send();
+        let mut events = BTreeMap::new();
+        while let Some(page) = pages.next().await {
+            let page = page.map_err(|error| match error.as_service_error() {
+                Some(service) if service.is_execution_does_not_exist() => {
+                    StepFunctionsError::ExecutionUnknown(execution_arn.into())
+                }
+                _ => failed("GetExecutionHistory")(error),
+            })?;
+            let falling = matches!(&page.events[..], [first, .., last] if first.id > last.id);
+            let page: Vec<HistoryEvent> = page.events.iter().map(event).collect();
+            let reached = page.iter().any(|event| event.id <= last_event_id + 1);
+            events.extend(page.into_iter().filter(|event| event.id > last_event_id).map(|event| (event.id, event)));
+            if falling && reached {
+                break;
+            }
+        }
+        Ok(events.into_values().collect())
+    }
+}
+
+/// An event of the SDK as the protocol knows it.
+fn event(event: &SdkEvent) -> HistoryEvent {
+    let entered = event.state_entered_event_details();
+    let exited = event.state_exited_event_details().map(|details| &details.name);
+    HistoryEvent {
+        id: u64::try_from(event.id).unwrap_or_default(),
+        previous_id: u64::try_from(event.previous_event_id).unwrap_or_default(),
+        event_type: event.r#type.as_str().to_owned(),
+        timestamp_ms: epoch_ms(&event.timestamp),
+        state_name: entered.map(|details| &details.name).or(exited).cloned(),
+        input: entered.and_then(|details| details.input.clone()),
+    }
+}
+
+/// Milliseconds since the Unix epoch, to the nearest: AWS sends seconds as a decimal fraction, whose nearest double may lie below it.
+fn epoch_ms(time: &DateTime) -> i64 {
+    let ms = (i128::from(time.secs()) * 1_000_000_000 + i128::from(time.subsec_nanos()) + 500_000).div_euclid(1_000_000);
+    i64::try_from(ms).unwrap_or_default()
+}
+
+fn outcome(status: &ExecutionStatus) -> Option<Outcome> {
+    match status {
+        ExecutionStatus::Succeeded => Some(Outcome::Succeeded),
+        ExecutionStatus::Failed => Some(Outcome::Failed),
+        ExecutionStatus::TimedOut => Some(Outcome::TimedOut),
+        ExecutionStatus::Aborted => Some(Outcome::Aborted),
+        _ => None,
+    }
+}
+
+fn check_name(name: &str) -> Result<(), StepFunctionsError> {
+    let allowed = |character: char| character.is_ascii_alphanumeric() || "-_".contains(character);
+    if (1..=80).contains(&name.len()) && name.chars().all(allowed) {
+        return Ok(());
+    }
+    Err(StepFunctionsError::InvalidName(name.into()))
+}
+
+fn failed<E, R>(action: &'static str) -> impl Fn(SdkError<E, R>) -> StepFunctionsError
+where
+    E: std::error::Error + Send + Sync + 'static,
+    R: std::fmt::Debug + Send + Sync + 'static,
+{
+    move |error| StepFunctionsError::Call {
+        action,
+        message: aws_sdk_sfn::error::DisplayErrorContext(&error).to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use aws_sdk_sfn::types::{HistoryEventType, StateEnteredEventDetails};
+
+    use super::*;
+
+    #[test]
+    fn fractions_of_a_second_are_rounded_to_the_nearest_millisecond() {
+        for ms in (1_678_443_189_000..1_678_443_190_000).chain([0, 1, 999]) {
+            let seconds: f64 = format!("{}.{:03}", ms / 1_000, ms % 1_000).parse().expect("a number");
+            assert_eq!(epoch_ms(&DateTime::from_secs_f64(seconds)), ms);
+        }
+    }
+
+    #[test]
+    fn entered_states_carry_name_and_input() {
+        let details = StateEnteredEventDetails::builder().name("Read").input("{}").build().expect("named");
+        let sdk = SdkEvent::builder()
+            .id(2)
+            .previous_event_id(0)
+            .r#type(HistoryEventType::TaskStateEntered)
+            .timestamp(DateTime::from_secs_f64(1_678_443_189.342))
+            .state_entered_event_details(details)
+            .build()
+            .expect("complete");
+        let expected = HistoryEvent {
+            id: 2,
+            previous_id: 0,
+            event_type: "TaskStateEntered".into(),
+            timestamp_ms: 1_678_443_189_342,
+            state_name: Some("Read".into()),
+            input: Some("{}".into()),
+        };
+        assert_eq!(event(&sdk), expected);
+    }
+
+    #[test]
+    fn names_of_another_form_are_refused() {
+        assert!(check_name(&Uuid::new_v4().to_string()).is_ok());
+        assert!(check_name("a b").is_err() && check_name("").is_err() && check_name(&"x".repeat(81)).is_err());
+    }
+}
