@@ -1,1 +1,135 @@
-//! Stub.
+//! Follows the contract's logs into the journal ([`run`]), and the journal into Kafka ([`relay`]).
+//!
+//! One loop is the system. A step compares the journal's cursor with the chain ([`converge`]), reads blocks and checks that what the node says fits
+//! ([`source`], [`check`]), decodes them ([`decode`]) and commits rows, cursor and journal in one transaction ([`commit`]); if the chain no longer
+//! has the cursor's block, it takes entries back down to the fork ([`rewind`]). A restart, a catch-up, a lost connection and a reorganisation are
+//! nothing but more steps.
+
+mod backoff;
+pub mod block;
+pub mod check;
+mod commit;
+mod converge;
+mod copy;
+mod cursor;
+pub mod decode;
+pub mod error;
+pub mod journal;
+mod lease;
+pub mod message;
+mod progress;
+pub mod relay;
+mod rewind;
+mod settings;
+pub mod source;
+mod span;
+mod tail;
+mod topic;
+mod transaction;
+mod wake;
+
+use std::{sync::Arc, time::Duration};
+
+use backoff::Backoff;
+use converge::Writer;
+use error::IndexError;
+use progress::Progress;
+pub use settings::{RelaySettings, Settings};
+use source::Source;
+use span::Span;
+use sqlx::{PgPool, postgres::PgPoolOptions};
+use tokio::{sync::Notify, task::JoinHandle};
+use tokio_util::sync::CancellationToken;
+use tracing::info;
+use url::Url;
+
+/// Keeps the journal equal to the chain until `token` is cancelled. The database must be migrated.
+///
+/// # Errors
+/// What trying again cannot mend: another chain, no contract, another contract's journal, a fork below what was final. Nodes and databases that
+/// are away are waited for.
+pub async fn run(settings: Settings, token: CancellationToken) -> eyre::Result<()> {
+    let pool = pool(&settings.postgres_url)?;
+    let source = Source::new(settings.rpc_url.clone(), settings.registry, settings.strict)?;
+    let wake = Arc::new(Notify::new());
+    let heads = settings.ws_url.clone().map(|url| tokio::spawn(wake::notify_new_heads(url, wake.clone())));
+    let mut indexer = Indexer {
+        pool,
+        source,
+        wake,
+        backoff: Backoff::new("indexer"),
+        span: Span::new(settings.max_range),
+        progress: Progress::new(),
+        settings,
+    };
+    // To stop is to drop what is being done, which is safe at any point, as a crash is.
+    let outcome = token.run_until_cancelled(indexer.run()).await;
+    heads.iter().for_each(JoinHandle::abort);
+    info!("indexer stopped");
+    outcome.unwrap_or(Ok(())).map_err(Into::into)
+}
+
+struct Indexer {
+    settings: Settings,
+    pool: PgPool,
+    source: Source,
+    wake: Arc<Notify>,
+    backoff: Backoff,
+    span: Span,
+    progress: Progress,
+}
+
+impl Indexer {
+    async fn run(&mut self) -> Result<(), IndexError> {
+        loop {
+            match self.write().await {
+                Err(error) if !error.is_fatal() => self.backoff.failed(&error).await,
+                outcome => return outcome,
+            }
+        }
+    }
+
+    /// From the lease to the first error. Whatever failed, the way back begins here: no state outlives an error.
+    async fn write(&mut self) -> Result<(), IndexError> {
+        let (_lease, cursor) = self.open().await?;
+        let block = cursor.block.map(|block| block.number);
+        info!(registry = %self.settings.registry, epoch = cursor.epoch, block, position = cursor.position, "indexing");
+        let mut writer = Writer {
+            pool: &self.pool,
+            source: &self.source,
+            start_block: self.settings.start_block,
+            cursor,
+            span: &mut self.span,
+            progress: &mut self.progress,
+        };
+        loop {
+            let more = writer.step().await?;
+            self.backoff.succeeded();
+            if !more {
+                tokio::select! {
+                    () = self.wake.notified() => {}
+                    () = tokio::time::sleep(self.settings.poll_interval) => {}
+                }
+            }
+        }
+    }
+
+    async fn open(&self) -> Result<(lease::Lease, cursor::Cursor), IndexError> {
+        let Settings { registry, chain_id: expected, .. } = self.settings;
+        let chain_id = self.source.chain_id().await?;
+        if let Some(expected) = expected.filter(|expected| *expected != chain_id) {
+            return Err(IndexError::WrongChain { expected, found: chain_id });
+        }
+        if !self.source.has_contract().await? {
+            return Err(IndexError::NoContract { registry, chain_id });
+        }
+        let source_id = cursor::open(&self.pool, chain_id, registry, self.settings.start_block).await?;
+        let lease = lease::hold(&self.settings.postgres_url, lease::Role::Indexer, source_id).await?;
+        Ok((lease, cursor::take(&self.pool, source_id).await?))
+    }
+}
+
+/// Connects when first used, so that a database that is not up yet is waited for like one that went away.
+fn pool(url: &Url) -> Result<PgPool, sqlx::Error> {
+    PgPoolOptions::new().max_connections(4).acquire_timeout(Duration::from_secs(10)).connect_lazy(url.as_str())
+}

@@ -1,7 +1,8 @@
 -- The journal: every registration and every retraction gets the next position. Append-only, but for retracted_by, which closes an entry's validity.
 create schema journal;
 
--- What is followed, how far, and by which writer. Rows, header, cursor and journal change in one transaction.
+-- What is followed, how far, and by which writer. Rows, header, cursor and journal change in one transaction. One source a database, so that
+-- there is one position.
 create table journal.source (
     source_id           smallint primary key generated always as identity,
     chain_id            bigint not null,
@@ -80,6 +81,10 @@ create table journal.quarantine (
     unique (block_hash, log_index)
 );
 
+-- Anybody may bind a certificate with any 64-bit validity; a view that overflows on one would be a view that nobody can read.
+create function journal.clamped(number text) returns bigint language sql immutable
+    return least(number::numeric, 9223372036854775807)::bigint;
+
 -- What holds now. Views cannot differ from the journal; as of an earlier position P the same rows are those with
 -- position <= P and (retracted_by is null or retracted_by > P).
 create view journal.applied as
@@ -111,7 +116,7 @@ create view journal.state as
 
 create view journal.certificate as
     select c.position, c.retracted_by, c.issuer as subject, c.content_id as fingerprint, c.event ->> 'uri' as uri,
-           (c.event ->> 'not_before_s')::bigint as not_before_s, (c.event ->> 'not_after_s')::bigint as not_after_s,
+           journal.clamped(c.event ->> 'not_before_s') as not_before_s, journal.clamped(c.event ->> 'not_after_s') as not_after_s,
            c.event ->> 'signature' as signature, r.position as revocation_position, r.block_number as revoked_at_block,
            c.block_number, c.block_hash, c.block_timestamp_s, c.transaction_hash, c.finality
     from journal.applied c

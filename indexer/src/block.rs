@@ -1,0 +1,65 @@
+//! Blocks as the indexer keeps them.
+
+use alloy::{
+    primitives::{Address, B256},
+    rpc::types::Log,
+};
+
+/// A block by number and hash.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct BlockRef {
+    /// Number.
+    pub number: u64,
+    /// Hash.
+    pub hash: B256,
+}
+
+/// A node's head and how far it is certain.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Head {
+    /// Newest block.
+    pub latest: BlockRef,
+    /// Number of the newest safe block, 0 if the chain names none.
+    pub safe: u64,
+    /// Number of the newest finalized block, 0 if the chain names none.
+    pub finalized: u64,
+}
+
+/// A block with what the contract did in it, checked.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Block {
+    /// Number.
+    pub number: u64,
+    /// Hash.
+    pub hash: B256,
+    /// Its parent.
+    pub parent_hash: B256,
+    /// Its time, Unix seconds.
+    pub timestamp_s: u64,
+    /// The contract's logs, in order.
+    pub logs: Vec<Log>,
+    /// The transactions that emitted them.
+    pub transactions: Vec<Transaction>,
+}
+
+impl Block {
+    /// Number and hash.
+    pub fn reference(&self) -> BlockRef {
+        BlockRef { number: self.number, hash: self.hash }
+    }
+}
+
+/// A transaction as its receipt tells it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Transaction {
+    /// Hash.
+    pub hash: B256,
+    /// Who sent it.
+    pub sender: Address,
+    /// To whom; `None` if it created a contract.
+    pub recipient: Option<Address>,
+    /// Gas used.
+    pub gas_used: u64,
+    /// Price paid, wei for each gas.
+    pub effective_gas_price_wei: u128,
+}

@@ -1,0 +1,183 @@
+//! A range of blocks becomes rows, in one transaction with the cursor.
+
+use runproof_protocol::{certificate::CertificateBinding, event::Event};
+use sqlx::{PgConnection, PgPool};
+
+use crate::{
+    block::{Block, Head},
+    copy::CopyRows,
+    cursor::{self, Cursor, bigint},
+    decode::{Decoded, Item, Quarantined},
+    error::IndexError,
+};
+
+/// Appends what `blocks` hold; they must follow the cursor, which is moved to the last of them.
+///
+/// # Errors
+/// After any error it is unknown whether the commit happened: read the cursor anew.
+pub(crate) async fn commit(
+    pool: &PgPool,
+    from: &Cursor,
+    blocks: &[Block],
+    decoded: &Decoded,
+    head: &Head,
+) -> Result<Cursor, IndexError> {
+    let to = Cursor {
+        block: blocks.last().map(Block::reference).or(from.block),
+        position: from.position + decoded.items.len() as u64,
+        safe: from.safe.max(head.safe),
+        finalized: from.finalized.max(head.finalized),
+        ..from.clone()
+    };
+    let mut transaction = pool.begin().await?;
+    cursor::compare_and_set(&mut transaction, from, &to).await?;
+    insert_blocks(&mut transaction, &to, blocks).await?;
+    insert_transactions(&mut transaction, blocks).await?;
+    copy_entries(&mut transaction, from, &decoded.items).await?;
+    insert_quarantined(&mut transaction, from, &decoded.quarantined).await?;
+    cursor::notify(&mut transaction, &to).await?;
+    transaction.commit().await?;
+    Ok(to)
+}
+
+/// Keeps the headers that something refers to: those with logs, the cursor's, and all that a reorganisation may still end at.
+async fn insert_blocks(connection: &mut PgConnection, to: &Cursor, blocks: &[Block]) -> Result<(), sqlx::Error> {
+    let kept = || {
+        blocks.iter().filter(|block| {
+            block.number >= to.finalized || !block.logs.is_empty() || Some(block.reference()) == to.block
+        })
+    };
+    // A block can come back after a reorganisation and another one: it is there already, and canonical again.
+    sqlx::query(
+        "insert into journal.block (hash, source_id, number, parent_hash, timestamp_s)
+         select hash, $1, number, parent_hash, timestamp_s
+         from unnest($2::bytea[], $3::bigint[], $4::bytea[], $5::bigint[]) as b (hash, number, parent_hash, timestamp_s)
+         on conflict (hash) do update set canonical = true",
+    )
+    .bind(to.source_id)
+    .bind(kept().map(|block| block.hash.as_slice()).collect::<Vec<_>>())
+    .bind(kept().map(|block| bigint(block.number)).collect::<Vec<_>>())
+    .bind(kept().map(|block| block.parent_hash.as_slice()).collect::<Vec<_>>())
+    .bind(kept().map(|block| bigint(block.timestamp_s)).collect::<Vec<_>>())
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+async fn insert_transactions(connection: &mut PgConnection, blocks: &[Block]) -> Result<(), sqlx::Error> {
+    let all = || blocks.iter().flat_map(|block| block.transactions.iter().map(move |transaction| (block, transaction)));
+    if all().next().is_none() {
+        return Ok(());
+    }
+    sqlx::query(
+        "insert into journal.transaction (hash, block_hash, sender, recipient, gas_used, effective_gas_price_wei)
+         select hash, block_hash, sender, recipient, gas_used, price::numeric
+         from unnest($1::bytea[], $2::bytea[], $3::bytea[], $4::bytea[], $5::bigint[], $6::text[])
+              as t (hash, block_hash, sender, recipient, gas_used, price)
+         on conflict do nothing",
+    )
+    .bind(all().map(|(_, t)| t.hash.as_slice()).collect::<Vec<_>>())
+    .bind(all().map(|(block, _)| block.hash.as_slice()).collect::<Vec<_>>())
+    .bind(all().map(|(_, t)| t.sender.as_slice()).collect::<Vec<_>>())
+    .bind(all().map(|(_, t)| t.recipient.as_ref().map(|recipient| recipient.as_slice())).collect::<Vec<_>>())
+    .bind(all().map(|(_, t)| bigint(t.gas_used)).collect::<Vec<_>>())
+    .bind(all().map(|(_, t)| t.effective_gas_price_wei.to_string()).collect::<Vec<_>>())
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+async fn copy_entries(connection: &mut PgConnection, from: &Cursor, items: &[Item]) -> Result<(), IndexError> {
+    if items.is_empty() {
+        return Ok(());
+    }
+    let mut rows = CopyRows::new();
+    for (position, item) in (from.position + 1..).zip(items) {
+        write(&mut rows, from.source_id, position, item)?;
+    }
+    let mut copy = connection
+        .copy_in_raw(
+            "copy journal.entry (position, source_id, kind, issuer, instance_id, model_id, content_id, sequence, predecessor, event,
+                                 block_number, block_hash, block_timestamp_s, transaction_hash, log_index, item_index)
+             from stdin with (format binary)",
+        )
+        .await?;
+    copy.send(rows.finish()).await?;
+    copy.finish().await?;
+    Ok(())
+}
+
+fn write(rows: &mut CopyRows, source_id: i16, position: u64, Item { origin, event }: &Item) -> Result<(), IndexError> {
+    let columns = Columns::of(event);
+    let json = serde_json::to_vec(event).map_err(|error| sqlx::Error::Encode(error.into()))?;
+    let index = |number: u64| i32::try_from(number).map_err(|error| sqlx::Error::Encode(error.into()));
+    rows.row(16)
+        .bigint(Some(bigint(position)))
+        .smallint(source_id)
+        .bytes(Some(event.kind().as_bytes()))
+        .bytes(Some(event.issuer().as_slice()))
+        .bytes(event.instance().as_ref().map(|instance| instance.as_slice()))
+        .bytes(columns.model)
+        .bytes(columns.content)
+        .bigint(columns.sequence.map(bigint))
+        .bigint(columns.predecessor.map(i64::from))
+        .jsonb(&json)
+        .bigint(Some(bigint(origin.block_number)))
+        .bytes(Some(origin.block_hash.as_slice()))
+        .bigint(Some(bigint(origin.block_timestamp_s)))
+        .bytes(Some(origin.transaction_hash.as_slice()))
+        .integer(index(origin.log_index)?)
+        .integer(index(origin.item_index)?);
+    Ok(())
+}
+
+/// The parts of an event that have columns of their own.
+#[derive(Default)]
+struct Columns<'a> {
+    model: Option<&'a [u8]>,
+    content: Option<&'a [u8]>,
+    sequence: Option<u64>,
+    predecessor: Option<u32>,
+}
+
+impl<'a> Columns<'a> {
+    fn of(event: &'a Event) -> Self {
+        let none = Self::default();
+        match event {
+            Event::ModelRegistered { model, .. } | Event::InstanceRegistered { model, .. } => {
+                Self { model: Some(model.as_slice()), ..none }
+            }
+            Event::StateRegistered { state, sequence, predecessor, .. } => {
+                Self { content: Some(state.as_slice()), sequence: Some(*sequence), predecessor: *predecessor, ..none }
+            }
+            Event::TransitionRequested { sequence, .. } => Self { sequence: Some(*sequence), ..none },
+            Event::CertificateBound(CertificateBinding { fingerprint, .. })
+            | Event::CertificateRevoked { fingerprint, .. } => Self { content: Some(fingerprint.as_slice()), ..none },
+            Event::InstanceTerminated { .. } | Event::DelegateSet { .. } | Event::ParticipantSet { .. } => none,
+        }
+    }
+}
+
+async fn insert_quarantined(
+    connection: &mut PgConnection,
+    from: &Cursor,
+    quarantined: &[Quarantined],
+) -> Result<(), IndexError> {
+    for one in quarantined {
+        tracing::warn!(block_hash = %one.block_hash, log_index = one.log_index, reason = one.reason, "log quarantined");
+        let log = serde_json::to_value(&one.log).map_err(|error| sqlx::Error::Encode(error.into()))?;
+        sqlx::query(
+            "insert into journal.quarantine (source_id, block_hash, log_index, transaction_hash, reason, log)
+             values ($1, $2, $3, $4, $5, $6) on conflict do nothing",
+        )
+        .bind(from.source_id)
+        .bind(one.block_hash.as_slice())
+        .bind(i32::try_from(one.log_index).unwrap_or(i32::MAX))
+        .bind(one.transaction_hash.as_slice())
+        .bind(&one.reason)
+        .bind(log)
+        .execute(&mut *connection)
+        .await?;
+    }
+    Ok(())
+}

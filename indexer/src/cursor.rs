@@ -1,0 +1,134 @@
+//! Where the journal stands, and who may move it.
+//!
+//! Every write begins by moving the cursor from where this writer left it, under this writer's epoch: one compare-and-set that a stale writer, a
+//! second writer and a writer with a lost acknowledgement all fail.
+
+use alloy::primitives::{Address, B256};
+use sqlx::{PgConnection, PgPool, Row, postgres::PgRow};
+
+use crate::{block::BlockRef, error::IndexError};
+
+/// A journal's state as this writer knows it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Cursor {
+    /// The journal's source.
+    pub(crate) source_id: i16,
+    /// This writer's epoch.
+    pub(crate) epoch: i64,
+    /// Last block taken, `None` before the first.
+    pub(crate) block: Option<BlockRef>,
+    /// Last position given.
+    pub(crate) position: u64,
+    /// Last block known as safe.
+    pub(crate) safe: u64,
+    /// Last block known as final.
+    pub(crate) finalized: u64,
+}
+
+/// Finds or makes the source of a contract's journal. A database holds one.
+pub(crate) async fn open(pool: &PgPool, chain_id: u64, registry: Address, start_block: u64) -> Result<i16, IndexError> {
+    sqlx::query(
+        "insert into journal.source (chain_id, contract, start_block)
+         select $1, $2, $3 where not exists (select from journal.source)",
+    )
+    .bind(bigint(chain_id))
+    .bind(registry.as_slice())
+    .bind(bigint(start_block))
+    .execute(pool)
+    .await?;
+    let row = sqlx::query("select source_id, chain_id, contract from journal.source order by source_id limit 1")
+        .fetch_one(pool)
+        .await?;
+    let (source_id, expected, contract): (i16, i64, Vec<u8>) = (row.try_get(0)?, row.try_get(1)?, row.try_get(2)?);
+    if contract != registry.as_slice() {
+        let found = alloy::primitives::hex::encode_prefixed(contract);
+        return Err(IndexError::OtherJournal { registry, found, chain_id: expected });
+    }
+    if expected != bigint(chain_id) {
+        return Err(IndexError::WrongChain { expected: unsigned(expected), found: chain_id });
+    }
+    Ok(source_id)
+}
+
+/// Makes this the journal's writer: those before it are fenced from now on.
+pub(crate) async fn take(pool: &PgPool, source_id: i16) -> Result<Cursor, IndexError> {
+    let row = sqlx::query(
+        "update journal.source set writer_epoch = writer_epoch + 1 where source_id = $1
+         returning source_id, writer_epoch, block_number, block_hash, position, safe_number, finalized_number",
+    )
+    .bind(source_id)
+    .fetch_one(pool)
+    .await?;
+    Ok(read(&row)?)
+}
+
+fn read(row: &PgRow) -> Result<Cursor, sqlx::Error> {
+    let (number, hash): (Option<i64>, Option<Vec<u8>>) = (row.try_get("block_number")?, row.try_get("block_hash")?);
+    Ok(Cursor {
+        source_id: row.try_get("source_id")?,
+        epoch: row.try_get("writer_epoch")?,
+        block: match (number, hash) {
+            (Some(number), Some(hash)) => Some(BlockRef { number: unsigned(number), hash: self::hash(&hash)? }),
+            _ => None,
+        },
+        position: unsigned(row.try_get("position")?),
+        safe: unsigned(row.try_get("safe_number")?),
+        finalized: unsigned(row.try_get("finalized_number")?),
+    })
+}
+
+/// Moves the cursor in the caller's transaction, first of all its writes.
+pub(crate) async fn compare_and_set(
+    connection: &mut PgConnection,
+    from: &Cursor,
+    to: &Cursor,
+) -> Result<(), IndexError> {
+    let moved = sqlx::query(
+        "update journal.source set block_number = $1, block_hash = $2, position = $3, updated_at = now(),
+                safe_number = greatest(safe_number, $4), finalized_number = greatest(finalized_number, $5)
+         where source_id = $6 and writer_epoch = $7 and block_hash is not distinct from $8 and position = $9",
+    )
+    .bind(to.block.map(|block| bigint(block.number)))
+    .bind(to.block.map(|block| block.hash.to_vec()))
+    .bind(bigint(to.position))
+    .bind(bigint(to.safe))
+    .bind(bigint(to.finalized))
+    .bind(from.source_id)
+    .bind(from.epoch)
+    .bind(from.block.map(|block| block.hash.to_vec()))
+    .bind(bigint(from.position))
+    .execute(&mut *connection)
+    .await?;
+    if moved.rows_affected() == 1 {
+        return Ok(());
+    }
+    let found: i64 = sqlx::query_scalar("select writer_epoch from journal.source where source_id = $1")
+        .bind(from.source_id)
+        .fetch_one(connection)
+        .await?;
+    match found == from.epoch {
+        true => Err(IndexError::CursorMoved),
+        false => Err(IndexError::Fenced { ours: from.epoch, found }),
+    }
+}
+
+/// Tells listeners, when the transaction commits, that the journal has moved. A hint: nothing depends on its arrival.
+pub(crate) async fn notify(connection: &mut PgConnection, to: &Cursor) -> Result<(), sqlx::Error> {
+    sqlx::query("select pg_notify('runproof_journal', $1)").bind(to.position.to_string()).execute(connection).await?;
+    Ok(())
+}
+
+/// A hash column.
+pub(crate) fn hash(bytes: &[u8]) -> Result<B256, sqlx::Error> {
+    B256::try_from(bytes).map_err(|error| sqlx::Error::Decode(error.into()))
+}
+
+/// Numbers of blocks, positions and seconds are checked on entry to fit 63 bits; gas never comes near.
+pub(crate) fn bigint(number: u64) -> i64 {
+    i64::try_from(number).unwrap_or(i64::MAX)
+}
+
+/// A column that is never negative.
+pub(crate) fn unsigned(number: i64) -> u64 {
+    u64::try_from(number).unwrap_or(0)
+}

@@ -1,0 +1,141 @@
+//! From a block's logs to journal items; what cannot be decoded is kept with its reason.
+
+use alloy::{primitives::B256, rpc::types::Log};
+use runproof_contracts::RegistryEvent;
+use runproof_protocol::{
+    certificate::CertificateBinding,
+    event::{Event, Origin},
+    head::default_predecessor,
+};
+
+use crate::block::Block;
+
+/// One event with its place on the chain.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Item {
+    /// Where.
+    pub origin: Origin,
+    /// What.
+    pub event: Event,
+}
+
+/// A log that is no event.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Quarantined {
+    /// Its block.
+    pub block_hash: B256,
+    /// Its place in the block.
+    pub log_index: u64,
+    /// Its transaction.
+    pub transaction_hash: B256,
+    /// Why it is none.
+    pub reason: String,
+    /// All of it.
+    pub log: Log,
+}
+
+/// What a range of blocks holds.
+#[derive(Debug, Default)]
+pub struct Decoded {
+    /// In the chain's order.
+    pub items: Vec<Item>,
+    /// Likewise.
+    pub quarantined: Vec<Quarantined>,
+}
+
+/// Decodes the logs of `blocks`, which have been checked.
+pub fn decode(blocks: &[Block]) -> Decoded {
+    let mut decoded = Decoded::default();
+    for block in blocks {
+        for log in &block.logs {
+            let origin = origin(block, log);
+            match runproof_contracts::decode(&log.inner).map_err(|error| error.to_string()).and_then(events) {
+                Ok(events) => decoded.items.extend(
+                    (0..)
+                        .zip(events)
+                        .map(|(item_index, event)| Item { origin: Origin { item_index, ..origin }, event }),
+                ),
+                Err(reason) => decoded.quarantined.push(Quarantined {
+                    block_hash: origin.block_hash,
+                    log_index: origin.log_index,
+                    transaction_hash: origin.transaction_hash,
+                    // Postgres takes no NUL in a text.
+                    reason: reason.replace('\0', "\\0"),
+                    log: log.clone(),
+                }),
+            }
+        }
+    }
+    decoded
+}
+
+fn origin(block: &Block, log: &Log) -> Origin {
+    Origin {
+        block_number: block.number,
+        block_hash: block.hash,
+        block_timestamp_s: block.timestamp_s,
+        transaction_hash: log.transaction_hash.unwrap_or_default(),
+        log_index: log.log_index.unwrap_or_default(),
+        item_index: 0,
+    }
+}
+
+/// One log's events: a batch of states is one for each state.
+fn events(event: RegistryEvent) -> Result<Vec<Event>, String> {
+    let one = match event {
+        RegistryEvent::StatesRegistered { issuer, instance, first, states, predecessors, .. } => {
+            countable(first.saturating_add(states.len() as u64))?;
+            let linear = predecessors.is_empty();
+            let mut named = predecessors.into_iter();
+            return Ok((first..)
+                .zip(states)
+                .map(|(sequence, state)| Event::StateRegistered {
+                    issuer,
+                    instance,
+                    state,
+                    sequence,
+                    predecessor: if linear { default_predecessor(sequence) } else { named.next().flatten() },
+                    batch: first,
+                })
+                .collect());
+        }
+        RegistryEvent::ModelRegistered { issuer, model } => Event::ModelRegistered { issuer, model },
+        RegistryEvent::InstanceRegistered { issuer, instance, model, ordinal, head, issuer_head } => {
+            countable(ordinal)?;
+            Event::InstanceRegistered { issuer, instance, model, ordinal, head, issuer_head }
+        }
+        RegistryEvent::InstanceTerminated { issuer, instance, count, outcome, head } => {
+            countable(count)?;
+            Event::InstanceTerminated { issuer, instance, count, outcome, head }
+        }
+        RegistryEvent::DelegateSet { issuer, instance, delegate, allowed } => {
+            Event::DelegateSet { issuer, instance, delegate, allowed }
+        }
+        RegistryEvent::ParticipantSet { issuer, instance, participant, allowed } => {
+            Event::ParticipantSet { issuer, instance, participant, allowed }
+        }
+        RegistryEvent::TransitionRequested { issuer, instance, participant, sequence, payload } => {
+            countable(sequence)?;
+            Event::TransitionRequested { issuer, instance, participant, sequence, payload }
+        }
+        RegistryEvent::CertificateBound { subject, fingerprint, uri, not_before_s, not_after_s, signature } => {
+            Event::CertificateBound(CertificateBinding {
+                subject,
+                fingerprint,
+                uri,
+                not_before_s,
+                not_after_s,
+                signature,
+            })
+        }
+        RegistryEvent::CertificateRevoked { subject, fingerprint } => {
+            Event::CertificateRevoked { subject, fingerprint }
+        }
+    };
+    Ok(vec![one])
+}
+
+/// The contract counts from 0 by ones: a count beyond 63 bits was not counted, and would fit no column.
+fn countable(number: u64) -> Result<(), String> {
+    i64::try_from(number).map(drop).map_err(|_| format!("{number} was never counted to"))
+}

@@ -1,0 +1,59 @@
+//! The journal as it is read: in the order of positions, by pages.
+
+use alloy::primitives::B256;
+use runproof_protocol::event::{JournalEntry, Origin, Retraction};
+use sqlx::{PgPool, Row, postgres::PgRow, types::Json};
+
+use crate::cursor::{bigint, hash, unsigned};
+
+/// At most `limit` entries of a source after a position.
+pub async fn page(pool: &PgPool, source_id: i16, after: u64, limit: u32) -> Result<Vec<JournalEntry>, sqlx::Error> {
+    let rows = sqlx::query(
+        "select position, retracts, reason, replaced_by, event, block_number, block_hash, block_timestamp_s, transaction_hash, log_index, item_index
+         from journal.entry where source_id = $1 and position > $2 order by position limit $3",
+    )
+    .bind(source_id)
+    .bind(bigint(after))
+    .bind(i64::from(limit))
+    .fetch_all(pool)
+    .await?;
+    rows.iter().map(entry).collect()
+}
+
+/// The block of the entry at a position, `None` if there is no such entry.
+pub async fn block_hash(pool: &PgPool, source_id: i16, position: u64) -> Result<Option<B256>, sqlx::Error> {
+    let found: Option<Vec<u8>> =
+        sqlx::query_scalar("select block_hash from journal.entry where source_id = $1 and position = $2")
+            .bind(source_id)
+            .bind(bigint(position))
+            .fetch_optional(pool)
+            .await?;
+    found.map(|bytes| hash(&bytes)).transpose()
+}
+
+fn entry(row: &PgRow) -> Result<JournalEntry, sqlx::Error> {
+    let number = |column: &str| row.try_get::<i64, _>(column).map(unsigned);
+    let index = |column: &str| row.try_get::<i32, _>(column).map(|index| unsigned(index.into()));
+    let retracts: Option<i64> = row.try_get("retracts")?;
+    let replaced_by: Option<&[u8]> = row.try_get("replaced_by")?;
+    let retraction = retracts.map(|position| {
+        Ok::<_, sqlx::Error>(Retraction {
+            position: unsigned(position),
+            reason: row.try_get("reason")?,
+            replaced_by: replaced_by.map(hash).transpose()?,
+        })
+    });
+    Ok(JournalEntry {
+        position: number("position")?,
+        retraction: retraction.transpose()?,
+        event: row.try_get::<Json<_>, _>("event")?.0,
+        origin: Origin {
+            block_number: number("block_number")?,
+            block_hash: hash(row.try_get("block_hash")?)?,
+            block_timestamp_s: number("block_timestamp_s")?,
+            transaction_hash: hash(row.try_get("transaction_hash")?)?,
+            log_index: index("log_index")?,
+            item_index: index("item_index")?,
+        },
+    })
+}

@@ -1,0 +1,143 @@
+//! A reorganisation: the fork point is found by walking down the journal's own blocks, and what stood above it is taken back, newest first.
+
+use alloy::primitives::B256;
+use sqlx::{PgConnection, PgPool, Row};
+use tracing::warn;
+
+use crate::{
+    block::BlockRef,
+    converge::newest_common,
+    cursor::{self, Cursor, bigint, unsigned},
+    error::IndexError,
+    source::{self, Source},
+};
+
+const FIRST_PAGE: i64 = 8;
+const LARGEST_PAGE: i64 = 512;
+
+/// Takes back all above the newest block that the node still has, and moves the cursor there.
+///
+/// # Errors
+/// [`IndexError::ForkBelowFinalized`], with nothing written, if that block lies below what was final.
+pub(crate) async fn rewind(pool: &PgPool, source: &Source, from: &Cursor) -> Result<Cursor, IndexError> {
+    let fork = fork_point(pool, source, from).await?;
+    let above = fork.map_or(-1, |block| bigint(block.number));
+    let replacements = replacements(pool, source, from, above).await?;
+    let mut to = Cursor { block: fork, ..from.clone() };
+    let mut transaction = pool.begin().await?;
+    // The rows to take back are those of the state that was read, or the comparison below fails.
+    to.position += count_applied(&mut transaction, from, above).await?;
+    cursor::compare_and_set(&mut transaction, from, &to).await?;
+    retract(&mut transaction, from, above, &replacements).await?;
+    cursor::notify(&mut transaction, &to).await?;
+    transaction.commit().await?;
+    metrics::counter!("runproof_indexer_reorganisations_total").increment(1);
+    let retracted = to.position - from.position;
+    let depth_blocks = from.block.map_or(0, |old| old.number - fork.map_or(0, |block| block.number));
+    warn!(fork_block = above, depth_blocks, retracted, position = to.position, "the chain was reorganised");
+    Ok(to)
+}
+
+async fn fork_point(pool: &PgPool, source: &Source, from: &Cursor) -> Result<Option<BlockRef>, IndexError> {
+    let mut below = from.block.map_or(0, |block| block.number + 1);
+    let mut page = FIRST_PAGE;
+    loop {
+        let ours = canonical_below(pool, from.source_id, below, page).await?;
+        let numbers: Vec<u64> = ours.iter().map(|block| block.number).collect();
+        let theirs: Vec<Option<B256>> = source.headers(&numbers).await?.iter().map(source::hash).collect();
+        let common = newest_common(&ours, &theirs);
+        let lost = ours.iter().zip(theirs).take_while(|(block, _)| Some(**block) != common);
+        if let Some((lost, theirs)) = lost.filter(|(block, _)| block.number <= from.finalized).last() {
+            let (number, ours, finalized) = (lost.number, lost.hash, from.finalized);
+            return Err(IndexError::ForkBelowFinalized { number, ours, theirs, finalized });
+        }
+        match ours.last() {
+            Some(last) if common.is_none() => below = last.number,
+            _ => return Ok(common),
+        }
+        page = (page * 4).min(LARGEST_PAGE);
+    }
+}
+
+async fn canonical_below(pool: &PgPool, source_id: i16, below: u64, limit: i64) -> Result<Vec<BlockRef>, sqlx::Error> {
+    let rows = sqlx::query(
+        "select number, hash from journal.block where source_id = $1 and canonical and number < $2 order by number desc limit $3",
+    )
+    .bind(source_id)
+    .bind(bigint(below))
+    .bind(limit)
+    .fetch_all(pool)
+    .await?;
+    rows.iter()
+        .map(|row| Ok(BlockRef { number: unsigned(row.try_get(0)?), hash: cursor::hash(row.try_get(1)?)? }))
+        .collect()
+}
+
+/// What the chain has now at the heights of the entries to take back.
+async fn replacements(
+    pool: &PgPool,
+    source: &Source,
+    from: &Cursor,
+    above: i64,
+) -> Result<Vec<(i64, Vec<u8>)>, IndexError> {
+    let heights: Vec<i64> = sqlx::query_scalar(
+        "select distinct block_number from journal.entry
+         where source_id = $1 and block_number > $2 and retracts is null and retracted_by is null",
+    )
+    .bind(from.source_id)
+    .bind(above)
+    .fetch_all(pool)
+    .await?;
+    let numbers: Vec<u64> = heights.iter().copied().map(unsigned).collect();
+    let headers = source.headers(&numbers).await?;
+    let found = heights.into_iter().zip(&headers);
+    Ok(found.filter_map(|(height, header)| Some((height, source::hash(header)?.to_vec()))).collect())
+}
+
+async fn count_applied(connection: &mut PgConnection, from: &Cursor, above: i64) -> Result<u64, sqlx::Error> {
+    let count: i64 = sqlx::query_scalar(
+        "select count(*) from journal.entry
+         where source_id = $1 and block_number > $2 and retracts is null and retracted_by is null",
+    )
+    .bind(from.source_id)
+    .bind(above)
+    .fetch_one(connection)
+    .await?;
+    Ok(unsigned(count))
+}
+
+async fn retract(
+    connection: &mut PgConnection,
+    from: &Cursor,
+    above: i64,
+    replacements: &[(i64, Vec<u8>)],
+) -> Result<(), sqlx::Error> {
+    sqlx::query(
+        "insert into journal.entry (position, source_id, retracts, reason, replaced_by, kind, issuer, instance_id, model_id, content_id,
+                sequence, predecessor, event, block_number, block_hash, block_timestamp_s, transaction_hash, log_index, item_index)
+         select $3 + row_number() over (order by e.position desc), e.source_id, e.position,
+                'block ' || e.block_number || ' is no longer canonical', r.hash, e.kind, e.issuer, e.instance_id, e.model_id, e.content_id,
+                e.sequence, e.predecessor, e.event, e.block_number, e.block_hash, e.block_timestamp_s, e.transaction_hash, e.log_index, e.item_index
+         from journal.entry e left join unnest($4::bigint[], $5::bytea[]) as r (number, hash) on r.number = e.block_number
+         where e.source_id = $1 and e.block_number > $2 and e.retracts is null and e.retracted_by is null",
+    )
+    .bind(from.source_id)
+    .bind(above)
+    .bind(bigint(from.position))
+    .bind(replacements.iter().map(|(number, _)| *number).collect::<Vec<_>>())
+    .bind(replacements.iter().map(|(_, hash)| hash.as_slice()).collect::<Vec<_>>())
+    .execute(&mut *connection)
+    .await?;
+    sqlx::query(
+        "update journal.entry e set retracted_by = r.position from journal.entry r where r.position > $1 and r.retracts = e.position",
+    )
+    .bind(bigint(from.position))
+    .execute(&mut *connection)
+    .await?;
+    sqlx::query("update journal.block set canonical = false where source_id = $1 and number > $2 and canonical")
+        .bind(from.source_id)
+        .bind(above)
+        .execute(connection)
+        .await?;
+    Ok(())
+}

@@ -1,0 +1,113 @@
+//! What an indexer and a relay are told.
+
+use std::{collections::BTreeMap, fmt, time::Duration};
+
+use alloy::primitives::Address;
+use url::Url;
+
+/// What the indexer is told.
+#[derive(Clone)]
+pub struct Settings {
+    /// Ethereum JSON-RPC over HTTP(S).
+    pub rpc_url: Url,
+    /// The same node's websocket, if it has one: blocks are then noticed as they come, and `poll_interval` is the fallback.
+    pub ws_url: Option<Url>,
+    /// EIP-155 chain id that the node must answer with; `None` takes what the node says the first time.
+    pub chain_id: Option<u64>,
+    /// The contract `InstanceRegistry`.
+    pub registry: Address,
+    /// First block to look at: the one of the contract's deployment or an earlier one.
+    pub start_block: u64,
+    /// A migrated database.
+    pub postgres_url: Url,
+    /// How often the node is asked for its head.
+    pub poll_interval: Duration,
+    /// Blocks that a single request for logs may span at most.
+    pub max_range: u64,
+    /// Recompute the receipts root, and read the receipts of each block whose bloom filter admits the contract even if the node names no log in it.
+    /// Costs a request for such blocks; without it a node that leaves logs out is believed.
+    pub strict: bool,
+}
+
+impl Settings {
+    /// The usual: strict, a poll each 500 ms, at most 2,000 blocks a request.
+    pub fn new(rpc_url: Url, registry: Address, postgres_url: Url) -> Self {
+        Self {
+            rpc_url,
+            ws_url: None,
+            chain_id: None,
+            registry,
+            start_block: 0,
+            postgres_url,
+            poll_interval: Duration::from_millis(500),
+            max_range: 2_000,
+            strict: true,
+        }
+    }
+}
+
+impl fmt::Debug for Settings {
+    /// Without the URLs: providers and databases put their keys into them.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Settings")
+            .field("chain_id", &self.chain_id)
+            .field("registry", &self.registry)
+            .field("start_block", &self.start_block)
+            .field("poll_interval", &self.poll_interval)
+            .field("max_range", &self.max_range)
+            .field("strict", &self.strict)
+            .finish_non_exhaustive()
+    }
+}
+
+/// What the relay is told.
+#[derive(Clone)]
+pub struct RelaySettings {
+    /// The database that the indexer writes.
+    pub postgres_url: Url,
+    /// The contract whose journal is relayed.
+    pub registry: Address,
+    /// Kafka's bootstrap servers, `host:port,host:port`.
+    pub bootstrap: String,
+    /// Topic; created if it is missing.
+    pub topic: String,
+    /// Partitions of a topic that is created.
+    pub partitions: i32,
+    /// Replicas of a topic that is created; `None` leaves it to the brokers.
+    pub replication: Option<i32>,
+    /// Journal entries a transaction holds at most.
+    pub batch: u32,
+    /// How often the journal is looked at when no notification comes.
+    pub poll_interval: Duration,
+    /// Further settings of librdkafka, such as TLS and SASL.
+    pub options: BTreeMap<String, String>,
+}
+
+impl RelaySettings {
+    /// The usual: topic `runproof.events` with one partition, 4,000 entries a transaction.
+    pub fn new(postgres_url: Url, registry: Address, bootstrap: impl Into<String>) -> Self {
+        Self {
+            postgres_url,
+            registry,
+            bootstrap: bootstrap.into(),
+            topic: "runproof.events".into(),
+            partitions: 1,
+            replication: None,
+            batch: 4_000,
+            poll_interval: Duration::from_secs(2),
+            options: BTreeMap::new(),
+        }
+    }
+}
+
+impl fmt::Debug for RelaySettings {
+    /// Without the database's URL and the options, which may hold passwords.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RelaySettings")
+            .field("registry", &self.registry)
+            .field("bootstrap", &self.bootstrap)
+            .field("topic", &self.topic)
+            .field("batch", &self.batch)
+            .finish_non_exhaustive()
+    }
+}

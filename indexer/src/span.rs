@@ -1,0 +1,69 @@
+//! How many blocks the next request spans.
+
+/// Entries that a commit should hold about: large enough to spread the cost of a commit, small enough to keep memory flat.
+const TARGET_ITEMS: usize = 10_000;
+
+/// Grows while ranges are small and answered, shrinks when they are not.
+#[derive(Debug, Clone)]
+pub(crate) struct Span {
+    blocks: u64,
+    max: u64,
+}
+
+impl Span {
+    /// Begins small: a provider's limit is not known.
+    pub(crate) fn new(max: u64) -> Self {
+        Self { blocks: 64.min(max.max(1)), max: max.max(1) }
+    }
+
+    /// Blocks of the next range, at least 1.
+    pub(crate) fn blocks(&self) -> u64 {
+        self.blocks
+    }
+
+    /// A range was answered and held so many items.
+    pub(crate) fn answered(&mut self, items: usize) {
+        if items > TARGET_ITEMS {
+            self.blocks = (self.blocks / 2).max(1);
+        } else if items < TARGET_ITEMS / 2 {
+            self.blocks = (self.blocks * 2).min(self.max);
+        }
+    }
+
+    /// A range was not answered well. Returns whether a smaller one can be tried.
+    pub(crate) fn refused(&mut self) -> bool {
+        let smaller = self.blocks > 1;
+        self.blocks = (self.blocks / 2).max(1);
+        smaller
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn stays_within_its_bounds(max in 0u64..5_000, answers in prop::collection::vec(prop::option::of(0usize..40_000), 0..60)) {
+            let mut span = Span::new(max);
+            for answer in answers {
+                match answer {
+                    Some(items) => span.answered(items),
+                    None => { span.refused(); }
+                }
+                prop_assert!((1..=max.max(1)).contains(&span.blocks()));
+            }
+        }
+    }
+
+    #[test]
+    fn comes_down_to_one_block_and_up_again() {
+        let mut span = Span::new(2_000);
+        while span.refused() {}
+        assert_eq!(span.blocks(), 1);
+        (0..11).for_each(|_| span.answered(0));
+        assert_eq!(span.blocks(), 2_000);
+    }
+}

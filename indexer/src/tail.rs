@@ -1,0 +1,91 @@
+//! What the topic itself holds: the only truth about what was relayed.
+
+use std::time::{Duration, Instant};
+
+use alloy::primitives::B256;
+use eyre::{Context, OptionExt, ensure};
+use rdkafka::{
+    Message, Offset, TopicPartitionList,
+    consumer::{BaseConsumer, Consumer},
+    error::KafkaError,
+    message::{BorrowedMessage, Headers},
+};
+
+use crate::{RelaySettings, message, topic};
+
+const TIMEOUT: Duration = Duration::from_secs(30);
+const POLL: Duration = Duration::from_millis(100);
+
+/// The last journal entry in the topic.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Tail {
+    /// Its position.
+    pub(crate) position: u64,
+    /// Its block.
+    pub(crate) block_hash: B256,
+}
+
+/// Reads the newest committed entry of all partitions; `None` from an empty topic. Blocks.
+///
+/// Call it once the transactional producer is initialised: only then no transaction of ours is open.
+pub(crate) fn read(settings: &RelaySettings) -> eyre::Result<Option<Tail>> {
+    let consumer: BaseConsumer = topic::client(settings)
+        .set("group.id", "runproof-relay-tail")
+        .set("isolation.level", "read_committed")
+        .set("enable.auto.commit", "false")
+        .set("enable.partition.eof", "true")
+        .create()?;
+    let metadata =
+        consumer.fetch_metadata(Some(&settings.topic), TIMEOUT).wrap_err("asking for the topic's partitions")?;
+    let partitions = metadata.topics().first().map_or(&[][..], |topic| topic.partitions());
+    ensure!(!partitions.is_empty(), "topic {} has no partitions yet", settings.topic);
+    let mut newest = None::<Tail>;
+    for partition in partitions {
+        let tail = partition_tail(&consumer, &settings.topic, partition.id())?;
+        newest = newest.into_iter().chain(tail).max_by_key(|tail| tail.position);
+    }
+    Ok(newest)
+}
+
+/// Goes back further and further, since the last offsets may be control records or messages of aborted transactions.
+fn partition_tail(consumer: &BaseConsumer, topic: &str, partition: i32) -> eyre::Result<Option<Tail>> {
+    let (low, high) = consumer.fetch_watermarks(topic, partition, TIMEOUT).wrap_err("asking for the topic's end")?;
+    let mut back = 16;
+    loop {
+        let start = (high - back).max(low);
+        let tail = last_from(consumer, topic, partition, start)?;
+        if tail.is_some() || start == low {
+            return Ok(tail);
+        }
+        back *= 8;
+    }
+}
+
+fn last_from(consumer: &BaseConsumer, topic: &str, partition: i32, start: i64) -> eyre::Result<Option<Tail>> {
+    let mut assignment = TopicPartitionList::new();
+    assignment.add_partition_offset(topic, partition, Offset::Offset(start))?;
+    consumer.assign(&assignment)?;
+    let deadline = Instant::now() + TIMEOUT;
+    let mut last = None;
+    loop {
+        ensure!(Instant::now() < deadline, "the end of topic {topic} was not reached in {TIMEOUT:?}");
+        match consumer.poll(POLL) {
+            None => {}
+            Some(Ok(message)) => last = Some(tail(&message)?),
+            Some(Err(KafkaError::PartitionEOF(_))) => return Ok(last),
+            Some(Err(error)) => return Err(error).wrap_err("reading the topic's end"),
+        }
+    }
+}
+
+fn tail(message: &BorrowedMessage<'_>) -> eyre::Result<Tail> {
+    let header = |name: &str| {
+        let found = message.headers()?.iter().find(|header| header.key == name)?;
+        std::str::from_utf8(found.value?).ok()
+    };
+    let foreign = "the topic holds a message that is not of a journal: name another topic";
+    Ok(Tail {
+        position: header(message::POSITION).ok_or_eyre(foreign)?.parse().wrap_err(foreign)?,
+        block_hash: header(message::BLOCK_HASH).ok_or_eyre(foreign)?.parse().wrap_err(foreign)?,
+    })
+}

@@ -1,0 +1,98 @@
+//! One batch of messages, one Kafka transaction: all of it or nothing is seen by `read_committed` consumers.
+
+use std::time::Duration;
+
+use eyre::Context;
+use futures::FutureExt;
+use rdkafka::{
+    error::KafkaError,
+    message::{Header, OwnedHeaders},
+    producer::{FutureProducer, FutureRecord, Producer},
+    types::RDKafkaErrorCode,
+};
+use runproof_protocol::head::Registry;
+
+use crate::{RelaySettings, message::Message, topic};
+
+/// Longer than the brokers keep a transaction open, so that a time-out here means that it is over there.
+const TIMEOUT: Duration = Duration::from_secs(45);
+
+/// Why a batch is not known to be published.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum PublishError {
+    /// A newer producer has the transactional id.
+    #[error("fenced by a newer producer")]
+    Fenced,
+    /// A message was not delivered.
+    #[error("a message was not delivered: {0}")]
+    Undelivered(KafkaError),
+    /// The transaction did not begin, or its commit did not succeed, or nobody knows.
+    #[error("transaction: {0}")]
+    Transaction(KafkaError),
+}
+
+/// A transactional producer. After an error of [`Publisher::publish`] it must be dropped, and what is in the topic read anew.
+pub(crate) struct Publisher {
+    producer: FutureProducer,
+}
+
+impl Publisher {
+    /// Fences earlier producers of the same journal and topic, and ends their open transactions. Blocks.
+    pub(crate) fn open(settings: &RelaySettings, registry: Registry) -> eyre::Result<Self> {
+        let Registry { chain_id, address } = registry;
+        let transactional_id = format!("runproof/{chain_id}/{address:#x}/{}", settings.topic);
+        let producer: FutureProducer = topic::client(settings)
+            .set("transactional.id", transactional_id)
+            .set("enable.idempotence", "true")
+            .set("acks", "all")
+            .set("compression.type", "lz4")
+            // Java's default, so that other producers' keys meet ours in one partition.
+            .set("partitioner", "murmur2_random")
+            .set("transaction.timeout.ms", "40000")
+            .set("message.timeout.ms", "30000")
+            .create()?;
+        producer.init_transactions(TIMEOUT).wrap_err("initialising the transactional producer")?;
+        Ok(Self { producer })
+    }
+
+    /// Publishes all messages in one transaction. Blocks.
+    pub(crate) fn publish(&self, topic: &str, messages: &[Message]) -> Result<(), PublishError> {
+        self.attempt(topic, messages).map_err(|error| match &error {
+            PublishError::Undelivered(cause) | PublishError::Transaction(cause) if self.is_fenced(cause) => {
+                PublishError::Fenced
+            }
+            _ => error,
+        })
+    }
+
+    fn attempt(&self, topic: &str, messages: &[Message]) -> Result<(), PublishError> {
+        self.producer.begin_transaction().map_err(PublishError::Transaction)?;
+        let mut deliveries = Vec::with_capacity(messages.len());
+        for message in messages {
+            let record = FutureRecord::to(topic).key(&message.key).payload(&message.value).headers(headers(message));
+            deliveries.push(self.producer.send_result(record).map_err(|(error, _)| PublishError::Undelivered(error))?);
+        }
+        self.producer.flush(TIMEOUT).map_err(PublishError::Transaction)?;
+        for delivery in deliveries {
+            // All are answered after a flush: one that is not has been lost.
+            match delivery.now_or_never() {
+                Some(Ok(Ok(_))) => {}
+                Some(Ok(Err((error, _)))) => return Err(PublishError::Undelivered(error)),
+                Some(Err(_)) | None => return Err(PublishError::Undelivered(KafkaError::Canceled)),
+            }
+        }
+        self.producer.commit_transaction(TIMEOUT).map_err(PublishError::Transaction)
+    }
+
+    fn is_fenced(&self, error: &KafkaError) -> bool {
+        use RDKafkaErrorCode::{Fenced, InvalidProducerEpoch, ProducerFenced};
+        let of_client = self.producer.client().fatal_error().map(|(code, _)| code);
+        let codes = [error.rdkafka_error_code(), of_client];
+        codes.into_iter().flatten().any(|code| matches!(code, Fenced | InvalidProducerEpoch | ProducerFenced))
+    }
+}
+
+fn headers(message: &Message) -> OwnedHeaders {
+    let empty = OwnedHeaders::new_with_capacity(message.headers.len());
+    message.headers.iter().fold(empty, |headers, (key, value)| headers.insert(Header { key, value: Some(value) }))
+}

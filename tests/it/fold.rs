@@ -1,0 +1,173 @@
+//! The journal folded to what the contract holds: the oracle that Postgres, the topic and the contract are compared by.
+//!
+//! An entry is the same JSON wherever it is read, so the same fold judges all of them, and it takes nothing on trust: positions have no gap, a
+//! retraction takes back the newest entry that stands, states come in order, and heads are recomputed from the entries.
+
+use std::collections::BTreeMap;
+
+use alloy::primitives::{Address, B256};
+use runproof_protocol::{
+    Fingerprint, InstanceId, ModelId, StateId,
+    event::{Event, JournalEntry, Origin},
+    head::{self, Batch, Outcome, Registry},
+};
+use sqlx::{PgPool, Row, types::Json};
+
+/// What stands when all entries are applied.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Folded {
+    /// Block of registration, by issuer and id.
+    pub models: BTreeMap<(Address, ModelId), u64>,
+    /// By issuer and id.
+    pub instances: BTreeMap<(Address, InstanceId), Instance>,
+    /// Whether it is revoked, by subject and fingerprint.
+    pub certificates: BTreeMap<(Address, Fingerprint), bool>,
+    /// Whether allowed, by issuer, instance (`None` for all) and delegate.
+    pub delegates: BTreeMap<(Address, Option<InstanceId>, Address), bool>,
+    /// Likewise, participants.
+    pub participants: BTreeMap<(Address, Option<InstanceId>, Address), bool>,
+    /// Positions are of no interest here: issuer, instance, participant and sequence of each request, in order.
+    pub requests: Vec<(Address, InstanceId, Address, u64)>,
+}
+
+/// A run as registered.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Instance {
+    /// What it runs.
+    pub model: ModelId,
+    /// Its place among the issuer's.
+    pub ordinal: u64,
+    /// In order.
+    pub states: Vec<StateId>,
+    /// The predecessor of each.
+    pub predecessors: Vec<Option<u32>>,
+    /// How it ended.
+    pub outcome: Option<Outcome>,
+    /// Recomputed; equals the contract's if nothing is missing, doubled or out of order.
+    pub head: B256,
+}
+
+/// Folds entries in the order of their positions, from 1.
+pub fn fold(registry: Registry, entries: impl IntoIterator<Item = JournalEntry>) -> Result<Folded, String> {
+    let mut standing: Vec<JournalEntry> = Vec::new();
+    for (expected, entry) in (1u64..).zip(entries) {
+        if entry.position != expected {
+            return Err(format!("position {} where {expected} belongs", entry.position));
+        }
+        let Some(retraction) = &entry.retraction else {
+            standing.push(entry);
+            continue;
+        };
+        let newest = standing.pop().ok_or(format!("{expected} retracts where nothing stands"))?;
+        if (newest.position, &newest.event, newest.origin) != (retraction.position, &entry.event, entry.origin) {
+            return Err(format!("{expected} retracts {}, but {} is the newest", retraction.position, newest.position));
+        }
+    }
+    let mut folded = Folded::default();
+    for calls in standing.chunk_by(|one, next| log(&one.origin) == log(&next.origin)) {
+        folded.apply(registry, calls)?;
+    }
+    Ok(folded)
+}
+
+/// Folds the messages of a topic, or any other JSON of entries.
+pub fn fold_json<'a>(registry: Registry, entries: impl IntoIterator<Item = &'a [u8]>) -> Result<Folded, String> {
+    let entries = entries.into_iter().map(serde_json::from_slice).collect::<Result<Vec<_>, _>>();
+    fold(registry, entries.map_err(|error| error.to_string())?)
+}
+
+/// Folds the journal in Postgres, read by its own SQL.
+pub async fn fold_postgres(registry: Registry, pool: &PgPool) -> Result<Folded, String> {
+    let rows = sqlx::query(
+        "select json_build_object('position', position, 'event', event, 'retraction', case when retracts is not null then json_build_object(
+                    'position', retracts, 'reason', reason, 'replaced_by', '0x' || encode(replaced_by, 'hex')) end,
+                'origin', json_build_object('block_number', block_number, 'block_hash', '0x' || encode(block_hash, 'hex'),
+                    'block_timestamp_s', block_timestamp_s, 'transaction_hash', '0x' || encode(transaction_hash, 'hex'),
+                    'log_index', log_index, 'item_index', item_index)) from journal.entry order by position",
+    )
+    .fetch_all(pool)
+    .await
+    .map_err(|error| error.to_string())?;
+    let entries = rows.iter().map(|row| row.try_get::<Json<JournalEntry>, _>(0).map(|json| json.0));
+    fold(registry, entries.collect::<Result<Vec<_>, _>>().map_err(|error| error.to_string())?)
+}
+
+fn log(origin: &Origin) -> (u64, u64) {
+    (origin.block_number, origin.log_index)
+}
+
+impl Folded {
+    /// Applies the entries of one log: one event, or the states of one batch.
+    fn apply(&mut self, registry: Registry, entries: &[JournalEntry]) -> Result<(), String> {
+        let Some(JournalEntry { event, origin, position, .. }) = entries.first() else { return Ok(()) };
+        let once = |fresh: bool| fresh.then_some(()).ok_or(format!("{position} registers again"));
+        match event.clone() {
+            Event::ModelRegistered { issuer, model } => {
+                once(self.models.insert((issuer, model), origin.block_number).is_none())?;
+            }
+            Event::InstanceRegistered { issuer, instance, model, ordinal, .. } => {
+                let head = head::genesis(registry, issuer, instance, model, ordinal);
+                let run = Instance { model, ordinal, states: vec![], predecessors: vec![], outcome: None, head };
+                once(self.instances.insert((issuer, instance), run).is_none())?;
+            }
+            Event::StateRegistered { issuer, instance, .. } => {
+                self.running(issuer, instance, *position)?.extend(entries)?;
+            }
+            Event::InstanceTerminated { issuer, instance, count, outcome, head: told } => {
+                let run = self.running(issuer, instance, *position)?;
+                run.head = head::seal(run.head, count, outcome, origin.block_number, origin.block_timestamp_s);
+                if run.states.len() as u64 != count || run.head != told {
+                    return Err(format!("{position} seals {count} states with head {told}, folded {run:?}"));
+                }
+                run.outcome = Some(outcome);
+            }
+            Event::DelegateSet { issuer, instance, delegate, allowed } => {
+                self.delegates.insert((issuer, instance, delegate), allowed);
+            }
+            Event::ParticipantSet { issuer, instance, participant, allowed } => {
+                self.participants.insert((issuer, instance, participant), allowed);
+            }
+            Event::TransitionRequested { issuer, instance, participant, sequence, .. } => {
+                self.requests.push((issuer, instance, participant, sequence));
+            }
+            Event::CertificateBound(bound) => {
+                once(self.certificates.insert((bound.subject, bound.fingerprint), false).is_none())?;
+            }
+            Event::CertificateRevoked { subject, fingerprint } => {
+                self.certificates.insert((subject, fingerprint), true);
+            }
+        }
+        Ok(())
+    }
+
+    fn running(&mut self, issuer: Address, instance: InstanceId, position: u64) -> Result<&mut Instance, String> {
+        let found = self.instances.get_mut(&(issuer, instance)).filter(|run| run.outcome.is_none());
+        found.ok_or(format!("{position} belongs to no running instance"))
+    }
+}
+
+impl Instance {
+    /// Appends the states of one log.
+    fn extend(&mut self, entries: &[JournalEntry]) -> Result<(), String> {
+        let first = self.states.len();
+        for (item, entry) in entries.iter().enumerate() {
+            let Event::StateRegistered { state, sequence, predecessor, batch, .. } = entry.event else {
+                return Err(format!("{} shares a log with states", entry.position));
+            };
+            let expected = (self.states.len() as u64, first as u64, item as u64);
+            if (sequence, batch, entry.origin.item_index) != expected {
+                return Err(format!("{} is out of order: {entry:?}", entry.position));
+            }
+            self.states.push(state);
+            self.predecessors.push(predecessor);
+        }
+        let Some(Origin { block_number, block_timestamp_s, .. }) = entries.first().map(|entry| entry.origin) else {
+            return Ok(());
+        };
+        let predecessors = head::shorten_predecessors(first as u64, self.predecessors[first..].to_vec());
+        let states = self.states[first..].to_vec();
+        let batch = Batch { first: first as u64, states, predecessors, block_number, block_timestamp_s };
+        self.head = head::extend(self.head, &batch);
+        Ok(())
+    }
+}
