@@ -1,0 +1,54 @@
+//! Who issues: an Ethereum account, a TLS certificate for its site, a name in ENS, and what binds them together (the paper, steps 2.1 to 2.3).
+//!
+//! All of it lies in one folder: `keystore.json`, `cert.pem`, `key.pem` and `history/`. Each step may be run again: what is there is left as
+//! it is, and what is so already is not sent again.
+
+pub mod bind;
+pub mod certificate;
+pub mod ens;
+pub mod keystore;
+pub mod send;
+pub mod show;
+
+use std::path::Path;
+
+use alloy::{primitives::B256, signers::local::PrivateKeySigner};
+use eyre::WrapErr;
+
+pub use self::{
+    bind::{BindSettings, Step, bind},
+    certificate::{Certificate, CertificateSource},
+    keystore::{KeystoreError, load},
+    show::{Overview, show},
+};
+
+/// A key and a certificate in their folder.
+#[derive(Debug)]
+pub struct Identity {
+    /// The account.
+    pub signer: PrivateKeySigner,
+    /// The site's certificate.
+    pub certificate: Certificate,
+    /// Whether the key was made just now; otherwise it was there.
+    pub created: bool,
+}
+
+/// Makes an identity in `folder`, or opens the one that is there: nothing is ever overwritten. `key` is a private key to take over.
+///
+/// # Errors
+/// [`KeystoreError`] if there is a keystore that the password does not open, or that holds another key than the one given; or if the
+/// certificate's source is unusable.
+pub fn new(folder: &Path, password: &str, key: Option<B256>, source: &CertificateSource) -> eyre::Result<Identity> {
+    let path = folder.join(keystore::KEYSTORE);
+    let created = !path.exists();
+    let signer = match key {
+        _ if !created => load(&path, password)?,
+        Some(key) => keystore::import(folder, password, key)?,
+        None => keystore::create(folder, password)?,
+    };
+    if key.is_some_and(|key| key != signer.to_bytes()) {
+        return Err(KeystoreError::Exists(path).into());
+    }
+    let certificate = certificate::ensure_certificate(folder, source).wrap_err("no certificate for the site")?;
+    Ok(Identity { signer, certificate, created })
+}

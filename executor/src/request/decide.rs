@@ -1,0 +1,155 @@
+//! Deciding a request: what it asks for, who asks, and whether something waits for it.
+
+use std::time::Duration;
+
+use aws_sdk_sfn::{error::DisplayErrorContext, operation::send_task_success::SendTaskSuccessError};
+use eyre::{WrapErr, eyre};
+use runproof_contracts::InstanceRegistry;
+
+use super::{
+    Requests,
+    inbox::{self, Answer, Decision, Request},
+    queue::waiting_states,
+    rules::Refusal,
+    waiting::{self, Found},
+};
+
+/// How long a request waits for a task, where it sets no deadline of its own.
+const PATIENCE: Duration = Duration::from_secs(600);
+
+/// After that long an accepted request whose task is not completed is taken for one that a crash cut off.
+const CUT_OFF_S: f64 = 60.0;
+
+/// AWS answers within that time or counts as not reached. Shorter than [`CUT_OFF_S`]: no two deliveries overlap.
+const DELIVERY: Duration = Duration::from_secs(30);
+
+enum Judgement {
+    Accept(String),
+    Refuse(Refusal),
+    Wait,
+}
+
+impl Requests {
+    /// Decides what can be decided and makes good what a crash cut off.
+    pub(super) async fn settle(&self) -> eyre::Result<()> {
+        let cut_off: Vec<(i64, String, String)> = sqlx::query_as(
+            "select request_id, token, payload from executor.transition_request join executor.waiting_task using (token)
+             where decision = 'accepted' and completed_at is null and extract(epoch from now() - decided_at) > $1",
+        )
+        .bind(CUT_OFF_S)
+        .fetch_all(&self.database)
+        .await?;
+        for (id, token, payload) in cut_off {
+            // If AWS does not know the token any more, the crash came after it was told.
+            if let Some(gone) = self.deliver(&token, &payload).await? {
+                tracing::info!(request = id, reason = %gone, "task found completed");
+                waiting::complete(&self.database, &token).await?;
+            }
+        }
+        for id in inbox::undecided(&self.database).await? {
+            self.decide(id).await?;
+        }
+        Ok(())
+    }
+
+    /// Decides one request if it can be decided now, and carries it out.
+    pub(super) async fn decide(&self, id: i64) -> eyre::Result<Answer> {
+        let request = inbox::read(&self.database, id).await?;
+        if request.answer.decision == Decision::Undecided {
+            match self.judge(&request).await? {
+                Judgement::Wait => {}
+                Judgement::Refuse(refusal) => inbox::refuse(&self.database, id, &refusal).await?,
+                Judgement::Accept(token) => {
+                    if inbox::accept(&self.database, id, &token).await? {
+                        self.carry_out(&request, &token).await?;
+                    }
+                }
+            }
+        }
+        Ok(inbox::read(&self.database, id).await?.answer)
+    }
+
+    async fn judge(&self, request: &Request) -> eyre::Result<Judgement> {
+        let instance: Option<(Option<String>, Option<String>, Vec<u8>)> = sqlx::query_as(
+            "select i.execution_arn, i.ended_as, m.document from executor.instance i join executor.model m using (model_id)
+             where i.instance_id = $1",
+        )
+        .bind(request.instance.as_slice())
+        .fetch_optional(&self.database)
+        .await?;
+        let Some((execution_arn, ended_as, model)) = instance else {
+            return Ok(Judgement::Refuse(Refusal::UnknownInstance));
+        };
+        let registry = InstanceRegistry::new(self.registry.address, &self.provider);
+        let participant = registry.isParticipant(self.issuer, request.instance.0, request.requester).call().await;
+        if !participant.wrap_err("the contract could not be asked for the right to request")? {
+            return Ok(Judgement::Refuse(Refusal::NotParticipant(request.requester)));
+        }
+        if let Some(outcome) = ended_as {
+            return Ok(Judgement::Refuse(Refusal::Ended(outcome)));
+        }
+        match execution_arn {
+            Some(arn) => self.match_task(request, &arn, &model).await,
+            None => Ok(Judgement::Refuse(Refusal::Imported)),
+        }
+    }
+
+    async fn match_task(&self, request: &Request, execution_arn: &str, model: &[u8]) -> eyre::Result<Judgement> {
+        let name = sqlx::query_scalar("select name from executor.state where instance_id = $1 and sequence = $2");
+        let name: Option<String> =
+            name.bind(request.instance.as_slice()).bind(request.sequence).fetch_optional(&self.database).await?;
+        let Some(name) = name else { return Ok(wait(request)) };
+        if !waiting_states(model).iter().any(|state| state.name == name) {
+            return Ok(Judgement::Refuse(Refusal::NotWaiting(name)));
+        }
+        Ok(match waiting::find(&self.database, execution_arn, &name, request.sequence).await? {
+            Found::Task(token) => Judgement::Accept(token),
+            Found::Completed => Judgement::Refuse(Refusal::Completed),
+            Found::Nothing => wait(request),
+        })
+    }
+
+    async fn carry_out(&self, request: &Request, token: &str) -> eyre::Result<()> {
+        match self.deliver(token, &request.payload).await {
+            Ok(None) => {
+                metrics::counter!("runproof_transition_requests_total", "decision" => "accepted").increment(1);
+                tracing::info!(request = request.id, requester = %request.requester, "transition accepted, task completed");
+            }
+            Ok(Some(gone)) => {
+                waiting::complete(&self.database, token).await?;
+                inbox::refuse(&self.database, request.id, &gone).await?;
+            }
+            // Accepted all the same: it will be told again.
+            Err(error) => {
+                tracing::warn!(request = request.id, error = format!("{error:#}"), "task not completed yet");
+            }
+        }
+        Ok(())
+    }
+
+    /// Tells AWS to complete the task; the refusal says that it waits no more.
+    async fn deliver(&self, token: &str, payload: &str) -> eyre::Result<Option<Refusal>> {
+        let call = self.step_functions.send_task_success().task_token(token).output(payload).send();
+        let told = tokio::time::timeout(DELIVERY, call).await.wrap_err("Step Functions does not answer")?;
+        match told.map_err(|error| error.into_service_error()) {
+            Ok(_) => {
+                waiting::complete(&self.database, token).await?;
+                Ok(None)
+            }
+            Err(
+                error @ (SendTaskSuccessError::InvalidToken(_)
+                | SendTaskSuccessError::TaskDoesNotExist(_)
+                | SendTaskSuccessError::TaskTimedOut(_)),
+            ) => Ok(Some(Refusal::Gone(error.to_string()))),
+            Err(error) => Err(eyre!("Step Functions: {}", DisplayErrorContext(&error))),
+        }
+    }
+}
+
+fn wait(request: &Request) -> Judgement {
+    let expired = match request.deadline_s {
+        Some(deadline_s) => deadline_s < time::OffsetDateTime::now_utc().unix_timestamp(),
+        None => request.age > PATIENCE,
+    };
+    if expired || request.age > PATIENCE { Judgement::Refuse(Refusal::Expired) } else { Judgement::Wait }
+}

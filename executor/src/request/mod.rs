@@ -1,0 +1,117 @@
+//! Transitions that clients trigger (the paper, step 3.1): a participant asks, on chain or by a signed request to the site; the executor checks
+//! the right to do so and completes the waiting task with the payload.
+//!
+//! Three things arrive by themselves and in any order: requests on chain ([`watch`]), signed requests ([`signed`]) and the tokens of waiting tasks
+//! ([`queue`]). Each is stored first; [`decide`] brings them together. What others use to ask is in [`client`].
+
+pub mod client;
+pub mod decide;
+pub mod inbox;
+pub mod pinned;
+pub mod queue;
+pub mod rules;
+pub mod signed;
+pub mod waiting;
+pub mod watch;
+
+use std::{future::Future, time::Duration};
+
+use alloy::{
+    primitives::Address,
+    providers::{DynProvider, Provider, ProviderBuilder},
+};
+use eyre::WrapErr;
+use runproof_protocol::head::Registry;
+use sqlx::PgPool;
+use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
+
+use crate::Settings;
+
+/// Receives, decides and carries out requests for transitions of one issuer's runs.
+#[derive(Debug)]
+pub struct Requests {
+    database: PgPool,
+    provider: DynProvider,
+    registry: Registry,
+    deployed_at_block: u64,
+    issuer: Address,
+    step_functions: aws_sdk_sfn::Client,
+    queues: aws_sdk_sqs::Client,
+    poll_interval: Duration,
+    /// Something arrived that a request may have waited for.
+    arrived: Notify,
+}
+
+/// No round of work takes longer, whatever a node or AWS does.
+const ROUND: Duration = Duration::from_secs(60);
+
+impl Requests {
+    /// Connects to the database and reads the chain's id.
+    ///
+    /// # Errors
+    /// If database or node do not answer.
+    pub async fn connect(settings: &Settings) -> eyre::Result<Self> {
+        let database = sqlx::postgres::PgPoolOptions::new().max_connections(4).connect(&settings.postgres_url).await;
+        let provider = ProviderBuilder::new().connect_http(settings.rpc_url.clone()).erased();
+        let aws = settings.aws.load().await;
+        Ok(Self {
+            database: database.wrap_err("Postgres does not answer: is it running, and its URL right?")?,
+            registry: Registry {
+                chain_id: provider.get_chain_id().await.wrap_err("the Ethereum node does not answer")?,
+                address: settings.registry,
+            },
+            provider,
+            deployed_at_block: settings.registry_deployed_at_block,
+            issuer: settings.signer.address(),
+            step_functions: aws_sdk_sfn::Client::new(&aws),
+            queues: aws_sdk_sqs::Client::new(&aws),
+            poll_interval: settings.poll_interval,
+            arrived: Notify::new(),
+        })
+    }
+
+    /// Receives requests and tokens and decides until cancelled. A failure is logged and tried again: nothing is lost by it.
+    ///
+    /// # Errors
+    /// None that a restart would mend; the signature is that of all long-running parts.
+    pub async fn run(&self, token: CancellationToken) -> eyre::Result<()> {
+        let chain = self.rounds("requests on chain", &token, async |from: &mut Option<u64>| self.watch(from).await);
+        let queues = self.rounds("tokens of waiting tasks", &token, async |known: &mut queue::Known| {
+            self.receive_tokens(known).await
+        });
+        let decisions = self.rounds("decisions", &token, async |(): &mut ()| self.settle().await);
+        tokio::join!(chain, queues, decisions);
+        Ok(())
+    }
+
+    async fn rounds<S: Default>(
+        &self,
+        what: &'static str,
+        token: &CancellationToken,
+        mut round: impl AsyncFnMut(&mut S) -> eyre::Result<()>,
+    ) {
+        let mut state = S::default();
+        let work = async {
+            loop {
+                match tokio::time::timeout(ROUND, round(&mut state)).await {
+                    Ok(Ok(())) => {}
+                    Ok(Err(error)) => tracing::warn!(what, error = format!("{error:#}"), "will be tried again"),
+                    Err(_) => tracing::warn!(what, limit_s = ROUND.as_secs(), "took too long, will be tried again"),
+                }
+                // Chain and engine tell nobody: they are looked at in intervals, sooner if one of the parts here stored something.
+                let _ = tokio::time::timeout(self.poll_interval, self.arrival(what)).await;
+            }
+        };
+        token.run_until_cancelled(work).await;
+    }
+
+    fn arrival(&self, what: &'static str) -> impl Future<Output = ()> {
+        async move {
+            match what {
+                "decisions" => self.arrived.notified().await,
+                _ => std::future::pending().await,
+            }
+        }
+    }
+}

@@ -1,0 +1,141 @@
+//! Addresses of the site.
+
+use std::{str::FromStr, sync::Arc, time::Duration};
+
+use axum::{
+    Json, Router,
+    body::Body,
+    extract::{DefaultBodyLimit, Path, State, rejection::JsonRejection},
+    http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header},
+    response::{IntoResponse, Response},
+    routing::{get, post},
+};
+use runproof_protocol::{InstanceId, id::sha256};
+use serde_json::json;
+use tower_http::{set_header::SetResponseHeaderLayer, timeout::TimeoutLayer};
+
+use super::{
+    SiteSettings,
+    answer::{Failure, Lifetime, document},
+    documents::{self, TracePrefix},
+};
+use crate::{
+    protocol_document,
+    request::{inbox::Decision, rules::MAX_PAYLOAD, signed::SignedRequest},
+};
+
+type Site = Arc<SiteSettings>;
+
+/// A request may take this long from its headers to the answer's headers.
+const DEADLINE: Duration = Duration::from_secs(45);
+
+/// A payload in JSON: each of its bytes may be escaped as `\uXXXX`.
+const MAX_BODY: usize = 6 * MAX_PAYLOAD + 4096;
+
+pub(super) fn router(settings: SiteSettings) -> Router {
+    let fixed = |name: HeaderName, value: &'static str| {
+        SetResponseHeaderLayer::overriding(name, HeaderValue::from_static(value))
+    };
+    Router::new()
+        .route("/", get(index))
+        .route("/.well-known/runproof.json", get(identity))
+        .route("/requests", post(request))
+        .route("/{file}", get(content_addressed))
+        .route("/{instance}/instance.json", get(instance))
+        .route("/{instance}/trace.json", get(trace))
+        .fallback(async || Failure::NotFound)
+        .layer(DefaultBodyLimit::max(MAX_BODY))
+        .layer(TimeoutLayer::with_status_code(StatusCode::REQUEST_TIMEOUT, DEADLINE))
+        .layer(fixed(header::X_CONTENT_TYPE_OPTIONS, "nosniff"))
+        .layer(fixed(header::CONTENT_SECURITY_POLICY, "default-src 'none'; frame-ancestors 'none'"))
+        .layer(fixed(header::REFERRER_POLICY, "no-referrer"))
+        .with_state(Arc::new(settings))
+}
+
+/// One address a document: an id is read as it is written, 64 hex digits in lower case.
+fn id<T: FromStr + ToString>(text: &str) -> Result<T, Failure> {
+    text.parse().ok().filter(|id: &T| id.to_string() == text).ok_or(Failure::NotFound)
+}
+
+/// `/<model id>.json`, `/<instance id>.json` (the instance protocol), `/<state id>.json`. Ids are hashes: none is of two kinds.
+async fn content_addressed(
+    State(site): State<Site>,
+    Path(file): Path<String>,
+    asked: HeaderMap,
+) -> Result<Response, Failure> {
+    let name = file.strip_suffix(".json").ok_or(Failure::NotFound)?;
+    let instance: InstanceId = id(name)?;
+    let database = &site.database;
+    if let Some(prefix) = TracePrefix::of_state(database, instance.as_slice()).await? {
+        return Ok(trace_document(&site, prefix, Lifetime::Immutable, &asked));
+    }
+    if let Some(bytes) = documents::model(database, instance.as_slice()).await? {
+        return Ok(bytes_document(&asked, name, Lifetime::Immutable, bytes));
+    }
+    let protocol = protocol_document::instance_protocol(database, site.registry, site.issuer, &site.public_url, instance);
+    let bytes = serde_json::to_vec(&protocol.await?.ok_or(Failure::NotFound)?)?;
+    Ok(bytes_document(&asked, &hex::encode(sha256(&bytes)), Lifetime::Changing, bytes))
+}
+
+async fn instance(
+    State(site): State<Site>,
+    Path(name): Path<String>,
+    asked: HeaderMap,
+) -> Result<Response, Failure> {
+    let instance: InstanceId = id(&name)?;
+    let bytes = documents::instance(&site.database, instance.as_slice()).await?.ok_or(Failure::NotFound)?;
+    Ok(bytes_document(&asked, &name, Lifetime::Immutable, bytes))
+}
+
+async fn trace(State(site): State<Site>, Path(name): Path<String>, asked: HeaderMap) -> Result<Response, Failure> {
+    let prefix = TracePrefix::of_instance(&site.database, id(&name)?).await?.ok_or(Failure::NotFound)?;
+    Ok(trace_document(&site, prefix, Lifetime::Changing, &asked))
+}
+
+fn bytes_document(asked: &HeaderMap, hash: &str, lifetime: Lifetime, bytes: Vec<u8>) -> Response {
+    document(asked, hash, lifetime, bytes.len() as u64, || Body::from(bytes))
+}
+
+fn trace_document(site: &SiteSettings, prefix: TracePrefix, lifetime: Lifetime, asked: &HeaderMap) -> Response {
+    let database = site.database.clone();
+    document(asked, &prefix.state.to_string(), lifetime, prefix.len(), || prefix.clone().body(database))
+}
+
+async fn index(State(site): State<Site>, asked: HeaderMap) -> Result<Response, Failure> {
+    let index = json!({
+        "issuer": site.issuer,
+        "registry": site.registry,
+        "models": documents::models(&site.database, &site.public_url).await?,
+        "instances": documents::instances(&site.database, &site.public_url).await?,
+    });
+    let bytes = serde_json::to_vec(&index)?;
+    Ok(bytes_document(&asked, &hex::encode(sha256(&bytes)), Lifetime::Changing, bytes))
+}
+
+async fn identity(State(site): State<Site>) -> Response {
+    let SiteSettings { issuer, registry, public_url, .. } = &*site;
+    Json(json!({ "issuer": issuer, "registry": registry, "site": public_url })).into_response()
+}
+
+/// `POST /requests`: 200 accepted, 202 undecided (ask again with the same body), 403 refused with its reason, 400 for what proves no sender.
+async fn request(
+    State(site): State<Site>,
+    body: Result<Json<SignedRequest>, JsonRejection>,
+) -> Result<Response, Failure> {
+    let requests = site.requests.as_ref().ok_or(Failure::NotFound)?;
+    let Json(signed) = match body {
+        Ok(signed) => signed,
+        Err(rejection) => {
+            return Ok((rejection.status(), Json(json!({ "error": rejection.body_text() }))).into_response());
+        }
+    };
+    let now_s = time::OffsetDateTime::now_utc().unix_timestamp();
+    let answer = requests.receive_signed(&signed, now_s.unsigned_abs()).await?;
+    let answer = answer.map_err(|invalid| Failure::BadRequest(invalid.to_string()))?;
+    let status = match answer.decision {
+        Decision::Accepted => StatusCode::OK,
+        Decision::Undecided => StatusCode::ACCEPTED,
+        Decision::Refused => StatusCode::FORBIDDEN,
+    };
+    Ok((status, [(header::CACHE_CONTROL, "no-store")], Json(answer)).into_response())
+}
