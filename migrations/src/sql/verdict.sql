@@ -15,10 +15,12 @@ create table verdict.instance (
     trust              text not null,
     findings           jsonb not null,
     revision           bigint not null default nextval('verdict.revision'),
+    journal_position   bigint not null default 0,      -- the journal's entry that the check took into account
     primary key (issuer, instance_id)
 );
 create index instance_status on verdict.instance (status);
 create index instance_revision on verdict.instance (revision);
+create index instance_checked_at on verdict.instance (checked_at);
 
 create table verdict.state (
     issuer             bytea not null,

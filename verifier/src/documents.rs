@@ -1,0 +1,115 @@
+//! The documents of a run, read from its issuer's site and hashed.
+
+use alloy::primitives::B256;
+use futures::{StreamExt, stream};
+use runproof_protocol::{
+    InstanceId, StateId,
+    documents::InstanceProtocol,
+    id::sha256,
+    rules::{Reading, content::PublishedState, registered::RegisteredRun},
+};
+
+use crate::site::{Site, SiteError};
+
+/// Requests to one site at a time.
+const CONCURRENCY: usize = 8;
+/// State documents repeat the trace up to them, so their bytes grow with the square of a run's length: of longer runs the trace is read once.
+const MOST_STATE_DOCUMENTS: usize = 200;
+
+/// A source and what came of reading it.
+pub(crate) struct Sourced<T> {
+    pub(crate) source: String,
+    pub(crate) reading: Reading<T>,
+}
+
+/// Hashes of what a site publishes of a run.
+pub(crate) struct Documents {
+    pub(crate) model: Sourced<B256>,
+    pub(crate) instance: Sourced<B256>,
+    /// One for each registered state, in order.
+    pub(crate) states: Vec<Sourced<PublishedState>>,
+}
+
+/// The run's protocol; `Err` inside says why what was read is none.
+pub(crate) type Protocol = Reading<Result<InstanceProtocol, String>>;
+
+/// Reads the protocol. It is read first, so a site that does not answer is known by it, and is not asked for more.
+pub(crate) async fn protocol(site: Reading<Site>, instance: InstanceId) -> (Reading<Site>, Protocol) {
+    let open = match site {
+        Reading::Read(open) => open,
+        Reading::Unavailable(why) => return (Reading::Unavailable(why.clone()), Reading::Unavailable(why)),
+        Reading::NotAsked(why) => return (Reading::NotAsked(why.clone()), Reading::NotAsked(why)),
+    };
+    match open.get(&protocol_path(instance)).await {
+        Ok(bytes) => {
+            let parsed = serde_json::from_slice(&bytes).map_err(|error| error.to_string());
+            (Reading::Read(open), Reading::Read(parsed))
+        }
+        Err(error) if error.is_of_the_site() => {
+            (Reading::Unavailable(error.to_string()), Reading::Unavailable(error.to_string()))
+        }
+        Err(error) => (Reading::Read(open), Reading::Unavailable(error.to_string())),
+    }
+}
+
+pub(crate) fn protocol_path(instance: InstanceId) -> String {
+    format!("{instance}.json")
+}
+
+impl Documents {
+    pub(crate) async fn read(site: &Reading<Site>, run: &RegisteredRun) -> Self {
+        let model = hash(site, format!("{}.json", run.proved.model)).await;
+        let instance = hash(site, format!("{}/instance.json", run.instance)).await;
+        let ids: Vec<StateId> = run.states().map(|state| state.state).collect();
+        let states = if ids.len() > MOST_STATE_DOCUMENTS {
+            of_trace(site, run.instance, &ids).await
+        } else {
+            stream::iter(ids.into_iter().map(|id| of_document(site, id))).buffered(CONCURRENCY).collect().await
+        };
+        Self { model, instance, states }
+    }
+}
+
+/// A document's bytes, and where they were read.
+async fn bytes(site: &Reading<Site>, path: String) -> Sourced<Vec<u8>> {
+    let Reading::Read(open) = site else {
+        let nothing = site.as_ref().map(|_| Vec::new());
+        return Sourced { source: format!("the issuer's site, /{path}"), reading: nothing };
+    };
+    let answer = open.get(&path).await;
+    let reading = answer.map_or_else(|error: SiteError| Reading::Unavailable(error.to_string()), Reading::Read);
+    Sourced { source: open.url(&path), reading }
+}
+
+async fn hash(site: &Reading<Site>, path: String) -> Sourced<B256> {
+    let Sourced { source, reading } = bytes(site, path).await;
+    Sourced { source, reading: reading.map(|bytes| sha256(&bytes)) }
+}
+
+async fn of_document(site: &Reading<Site>, id: StateId) -> Sourced<PublishedState> {
+    let Sourced { source, reading } = bytes(site, format!("{id}.json")).await;
+    Sourced { source, reading: reading.map(|bytes| PublishedState::of_document(&bytes, id)) }
+}
+
+async fn of_trace(site: &Reading<Site>, instance: InstanceId, ids: &[StateId]) -> Vec<Sourced<PublishedState>> {
+    let Sourced { source, reading } = bytes(site, format!("{instance}/trace.json")).await;
+    let states = reading.map(|bytes| {
+        // A trace that is none has one hash, and that is no state's.
+        PublishedState::of_trace(&bytes)
+            .unwrap_or_else(|_| vec![PublishedState { id: StateId::of(&bytes), entry: None }])
+    });
+    (0..ids.len())
+        .map(|place| {
+            let reading = match states.as_ref() {
+                Reading::Read(states) => states
+                    .get(place)
+                    .or(states.last())
+                    .cloned()
+                    .map_or_else(|| Reading::Unavailable("the trace is empty".into()), Reading::Read),
+                Reading::Unavailable(why) => Reading::Unavailable(why),
+                Reading::NotAsked(why) => Reading::NotAsked(why),
+            };
+            Sourced { source: format!("{source}, its first {} entries", place + 1), reading }
+        })
+        .collect()
+}

@@ -1,0 +1,182 @@
+//! The tampering cases.
+
+use alloy::primitives::Address;
+use runproof_protocol::{
+    StateId,
+    verdict::{Check, Status},
+};
+use runproof_verifier::{VerifyError, render};
+
+use crate::{
+    issuer::{Account, Issuer, STATES},
+    judged::{findings, flaws, only_failure, try_verdict, verdict},
+    run,
+};
+
+#[test]
+fn honest_run_passes_all_checks() {
+    run(async {
+        let issuer = Issuer::honest().await;
+        let verdict = verdict(&issuer).await;
+        assert_eq!(flaws(&verdict), [], "{verdict:#?}");
+        assert_eq!(verdict.status(), Status::Passed);
+        let seen: Vec<_> = verdict.states.iter().map(|state| (state.state, state.state_name.clone())).collect();
+        let expected: Vec<_> = issuer.states.iter().map(|state| (state.id, Some(state.name.clone()))).collect();
+        assert_eq!(seen, expected);
+        assert!(Check::ALL.iter().all(|check| findings(&verdict).any(|(_, finding)| finding.check == *check)));
+        let table = render::table(&verdict);
+        for shown in ["S5", "Verdict: PASSED", &verdict.issuer.to_string(), &issuer.site.url] {
+            assert!(table.contains(shown), "{shown}\n{table}");
+        }
+    });
+}
+
+#[test]
+fn one_byte_of_a_state_file() {
+    run(async {
+        let issuer = Issuer::honest().await;
+        let id = issuer.states[2].id;
+        issuer.site.alter(&format!("{id}.json"), |bytes| bytes[5] ^= 1);
+        let (sequence, finding) = only_failure(&verdict(&issuer).await, &[]);
+        assert_eq!((sequence, finding.check), (Some(2), Check::Content));
+        assert_eq!(finding.expected, Some(id.to_string()));
+    });
+}
+
+#[test]
+fn model_bytes() {
+    run(async {
+        let issuer = Issuer::honest().await;
+        issuer.site.alter(&format!("{}.json", issuer.model), |bytes| bytes.push(b' '));
+        let (sequence, finding) = only_failure(&verdict(&issuer).await, &[]);
+        assert_eq!((sequence, finding.check), (None, Check::Content));
+        assert_eq!(finding.expected, Some(issuer.model.to_string()));
+    });
+}
+
+#[test]
+fn row_dropped_added_or_reordered() {
+    run(async {
+        let issuer = Issuer::honest().await;
+        let honest = std::cell::Cell::new(None);
+        issuer.edit_protocol(|protocol| honest.set(Some(protocol.clone())));
+        let honest = honest.take().expect("published");
+        let mut dropped = honest.clone();
+        dropped.instance_protocol.remove(3);
+        let mut added = honest.clone();
+        let mut row = honest.instance_protocol[STATES - 1].clone();
+        (row.state_hash, row.sequence) = (StateId::of(b"never entered"), STATES as u64);
+        added.instance_protocol.push(row);
+        let mut reordered = honest.clone();
+        reordered.instance_protocol.swap(1, 2);
+        for (tampered, told) in [(dropped, "row 3 "), (added, "row 6 "), (reordered, "out of order")] {
+            issuer.edit_protocol(|protocol| *protocol = tampered);
+            let (_, finding) = only_failure(&verdict(&issuer).await, &[]);
+            assert_eq!(finding.check, Check::Completeness);
+            assert!(finding.detail.as_deref().is_some_and(|text| text.contains(told)), "{finding:#?}");
+        }
+    });
+}
+
+#[test]
+fn another_certificate_on_the_site() {
+    run(async {
+        let issuer = Issuer::honest().await;
+        issuer.site.change_certificate().await;
+        let (_, finding) = only_failure(&verdict(&issuer).await, &[Check::ProtocolLinked]);
+        assert_eq!(finding.check, Check::CertificateKnown);
+    });
+}
+
+#[test]
+fn certificate_revoked() {
+    run(async {
+        let issuer = Issuer::honest().await;
+        issuer.revoke_certificate().await;
+        let (_, finding) = only_failure(&verdict(&issuer).await, &[Check::ProtocolLinked]);
+        assert_eq!(finding.check, Check::CertificateKnown);
+        assert!(finding.found.is_some_and(|found| found.contains("revoked")));
+    });
+}
+
+#[test]
+fn certificate_bound_by_another_key() {
+    run(async {
+        let issuer = Issuer::unbound().await;
+        issuer.claim_name().await;
+        issuer.point_name(&issuer.site.url).await;
+        let other = Account::new().await;
+        issuer.bind_certificate(&other, &other).await;
+        let (_, finding) = only_failure(&verdict(&issuer).await, &[]);
+        assert_eq!(finding.check, Check::ProtocolLinked);
+        assert_eq!(finding.expected, Some(issuer.account.address().to_string()));
+        assert_eq!(finding.found, Some(other.address().to_string()));
+    });
+}
+
+#[test]
+fn strangers_binding_beside_the_issuers_changes_nothing() {
+    run(async {
+        let issuer = Issuer::honest().await;
+        let stranger = Account::new().await;
+        issuer.bind_certificate(&stranger, &stranger).await;
+        assert_eq!(flaws(&verdict(&issuer).await), []);
+    });
+}
+
+#[test]
+fn name_pointing_elsewhere() {
+    run(async {
+        let issuer = Issuer::honest().await;
+        issuer.point_name("https://elsewhere.example").await;
+        let (_, finding) = only_failure(&verdict(&issuer).await, &[]);
+        assert_eq!(finding.check, Check::IssuerKnown);
+        assert_eq!(finding.expected.as_deref(), Some(issuer.site.url.as_str()));
+        assert_eq!(finding.found.as_deref(), Some("https://elsewhere.example"));
+
+        issuer.point_name(&issuer.site.url).await;
+        issuer.point_address(Address::repeat_byte(1)).await;
+        let (_, finding) = only_failure(&verdict(&issuer).await, &[]);
+        assert_eq!(finding.check, Check::IssuerKnown);
+        assert_eq!(finding.found, Some(Address::repeat_byte(1).to_string()));
+    });
+}
+
+#[test]
+fn reverse_record_missing() {
+    run(async {
+        let issuer = Issuer::honest().await;
+        issuer.set_reverse("").await;
+        let (_, finding) = only_failure(&verdict(&issuer).await, &[]);
+        assert_eq!((finding.check, finding.found), (Check::IssuerKnown, None));
+    });
+}
+
+#[test]
+fn run_registered_by_a_stranger() {
+    run(async {
+        let issuer = Issuer::honest().await;
+        let stranger = Account::new().await;
+        issuer.register(&stranger).await;
+        let ambiguous = try_verdict(&issuer, None).await;
+        let both = vec![issuer.account.address(), stranger.address()];
+        assert!(matches!(&ambiguous, Err(VerifyError::Ambiguous { issuers, .. }) if *issuers == both), "{ambiguous:?}");
+        let of_the_stranger = try_verdict(&issuer, Some(stranger.address())).await.expect("registered");
+        let web = [Check::CertificateKnown, Check::ProtocolLinked, Check::Content, Check::Completeness];
+        let (_, finding) = only_failure(&of_the_stranger, &web);
+        assert_eq!(finding.check, Check::IssuerKnown);
+        assert_eq!(flaws(&verdict(&issuer).await), [], "the issuer's own is as good as before");
+    });
+}
+
+#[test]
+fn run_that_nobody_registered() {
+    run(async {
+        let mut issuer = Issuer::honest().await;
+        issuer.instance = runproof_protocol::InstanceId::of(b"never registered");
+        for of in [None, Some(issuer.account.address())] {
+            let refused = try_verdict(&issuer, of).await;
+            assert!(matches!(refused, Err(VerifyError::UnknownInstance { .. })), "{refused:?}");
+        }
+    });
+}
