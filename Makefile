@@ -1,7 +1,5 @@
 # Two commands for a newcomer: `make demo` and `make test`. What is set up once is not set up again.
 TOOLS := $(or $(RUNPROOF_TOOLS),$(or $(XDG_CACHE_HOME),$(HOME)/.cache)/runproof/tools)
-MACHINE := $(if $(filter aarch64,$(shell uname -m)),arm64,amd64)
-FORGE := $(TOOLS)/foundry/node_modules/@foundry-rs/forge-linux-$(MACHINE)/bin/forge
 CARGO_DENY := $(TOOLS)/cargo-deny/bin/cargo-deny
 
 .PHONY: help setup setup-tests demo test contracts lint
@@ -23,7 +21,7 @@ test: setup-tests contracts ## Runs all tests on the real parts
 	cargo test --workspace
 
 contracts: setup-tests ## Formats, builds and tests the contracts, and compares the committed artifact
-	cd contracts && $(FORGE) fmt --check && ./build.sh --check && $(FORGE) test --offline
+	cd contracts && ./forge.sh fmt --check && ./build.sh --check && ./forge.sh test --offline
 
 lint: setup-tests ## Formatting, clippy and the dependency rules
 	cargo fmt --all --check

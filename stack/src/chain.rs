@@ -247,11 +247,12 @@ impl Chain {
 
 /// `--order fifo` and the high gas limit: with the defaults anvil silently loses transactions of unlocked accounts under load.
 fn anvil_args(folder: &Path, port: u16, mining: Mining) -> Vec<std::ffi::OsString> {
-    let state: PathBuf = folder.join("state.json");
+    let [state, cache]: [PathBuf; 2] = ["state.json", "cache"].map(|name| folder.join(name));
     let mut args: Vec<std::ffi::OsString> =
         ["--quiet", "--host", "127.0.0.1", "--order", "fifo", "--gas-limit", "300000000"].map(Into::into).into();
     args.extend(["--chain-id".into(), CHAIN_ID.to_string().into(), "--port".into(), port.to_string().into()]);
     args.extend(["--state-interval".into(), "5".into(), "--state".into(), state.into_os_string()]);
+    args.extend(["--cache-path".into(), cache.into_os_string()]);
     match mining {
         Mining::EverySeconds(seconds) => args.extend(["--block-time".into(), seconds.to_string().into()]),
         Mining::EachTransaction => {}

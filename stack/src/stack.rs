@@ -57,7 +57,8 @@ pub struct Progress {
 /// What to start, and where.
 #[derive(Clone)]
 pub struct StackOptions {
-    /// The folder of all data, logs and process ids; created if missing.
+    /// The folder of all data, logs and process ids; created if missing. For root: if other accounts may not enter it, PostgreSQL, which
+    /// refuses to be root, keeps its files in `/var/lib/runproof` and only a link to them here.
     pub data_dir: PathBuf,
     /// The ports to listen on.
     pub ports: Ports,

@@ -21,6 +21,11 @@ impl Tools {
         Self { root: root.unwrap_or_else(|| PathBuf::from("/var/cache/runproof/tools")) }
     }
 
+    /// Folder of the npm packages that GraphiQL is served from, if they are installed.
+    pub fn graphiql(&self) -> Option<PathBuf> {
+        Some(self.root.join("graphiql/node_modules")).filter(|folder| folder.is_dir())
+    }
+
     /// Foundry's development chain.
     pub(crate) fn anvil(&self) -> Result<PathBuf, StackError> {
         let machine = if cfg!(target_arch = "aarch64") { "arm64" } else { "amd64" };
