@@ -9,7 +9,7 @@
 
 pub mod entity;
 
-use sea_orm::{DatabaseConnection, DbErr};
+use sea_orm::{DatabaseConnection, DbErr, TransactionTrait};
 use sea_orm_migration::prelude::{ConnectionTrait, MigrationName, MigrationTrait, MigratorTrait, SchemaManager};
 
 /// Brings a database to the newest schema. Harmless if it is there already.
@@ -17,7 +17,11 @@ use sea_orm_migration::prelude::{ConnectionTrait, MigrationName, MigrationTrait,
 /// # Errors
 /// What Postgres answered.
 pub async fn migrate(database: &DatabaseConnection) -> Result<(), DbErr> {
-    Migrator::up(database, None).await
+    let transaction = database.begin().await?;
+    // Roles that start at the same time migrate one after another.
+    transaction.execute_unprepared("select pg_advisory_xact_lock(7264017)").await?;
+    Migrator::up(&transaction, None).await?;
+    transaction.commit().await
 }
 
 /// All migrations, in order.

@@ -1,0 +1,65 @@
+//! Certificates that subjects bound to their addresses.
+
+use async_graphql::SimpleObject;
+use runproof_migrations::entity::certificate;
+
+use super::{
+    place::{Block, Finality, block_of},
+    scalars::{Address, ContentId, Hash, Long, Position},
+};
+
+/// A certificate bound in the contract by its subject's signature.
+#[derive(Debug, SimpleObject)]
+pub(crate) struct Certificate {
+    /// Whose it is.
+    subject: Address,
+    /// SHA-256 of the certificate's DER bytes.
+    fingerprint: ContentId,
+    /// Where the subject's documents are served.
+    uri: String,
+    /// Start of validity, Unix seconds.
+    not_before_s: Long,
+    /// End of validity, Unix seconds.
+    not_after_s: Long,
+    /// The subject's signature, 0x and hex.
+    signature: String,
+    /// Its revocation; null while it stands.
+    revocation: Option<Revocation>,
+    /// Place in the journal.
+    position: Position,
+    /// Block of the binding.
+    block: Block,
+    /// Transaction of the binding.
+    transaction_hash: Hash,
+    /// How firmly the chain holds that block.
+    finality: Finality,
+}
+
+/// The end of trust in a certificate.
+#[derive(Debug, SimpleObject)]
+pub(crate) struct Revocation {
+    /// Place in the journal.
+    position: Position,
+    /// Block of the revocation.
+    block_number: Long,
+}
+
+impl Certificate {
+    pub(super) fn new(row: certificate::Model, as_of: i64) -> Self {
+        let revocation = row.revocation_position.filter(|position| *position <= as_of).zip(row.revoked_at_block);
+        Self {
+            block: block_of!(row),
+            subject: Address(row.subject),
+            fingerprint: ContentId(row.fingerprint),
+            uri: row.uri,
+            not_before_s: Long(row.not_before_s),
+            not_after_s: Long(row.not_after_s),
+            signature: row.signature,
+            revocation: revocation
+                .map(|(position, block_number)| Revocation { position: Position(position), block_number: Long(block_number) }),
+            position: Position(row.position),
+            transaction_hash: Hash(row.transaction_hash),
+            finality: Finality::named(&row.finality),
+        }
+    }
+}

@@ -1,0 +1,104 @@
+//! Entries of the journal, as subscriptions send them.
+
+use async_graphql::{Enum, Json, SimpleObject};
+use runproof_migrations::entity::entry;
+
+use super::{
+    place::{Block, block_of},
+    scalars::{Address, ContentId, Hash, Long, Position},
+};
+use crate::watermark::Watermark;
+
+/// What kind of event an entry is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Enum, serde::Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum EventKind {
+    /// A model became known.
+    ModelRegistered,
+    /// A run began.
+    InstanceRegistered,
+    /// A state was entered.
+    StateRegistered,
+    /// A run ended; its count is sealed.
+    InstanceTerminated,
+    /// Somebody may, or may no more, register on the issuer's behalf.
+    DelegateSet,
+    /// Somebody may, or may no more, request transitions.
+    ParticipantSet,
+    /// A participant asks the waiting state to go on.
+    TransitionRequested,
+    /// A certificate became known.
+    CertificateBound,
+    /// A certificate is no longer to be trusted.
+    CertificateRevoked,
+}
+
+/// Why an entry no longer holds.
+#[derive(Debug, Clone, SimpleObject)]
+pub(crate) struct Retraction {
+    /// The entry that is taken back.
+    position: Position,
+    /// Why.
+    reason: String,
+    /// Canonical block at the same height, where there is one.
+    replaced_by: Option<Hash>,
+}
+
+/// One entry of the append-only journal.
+#[derive(Debug, SimpleObject)]
+pub(crate) struct JournalEntry {
+    /// Place in the journal: give it as `after` to go on from here.
+    position: Position,
+    /// Present if this entry takes an earlier one back; the rest is then that entry's.
+    retraction: Option<Retraction>,
+    /// What kind of event it is; null for a kind that this version does not know.
+    kind: Option<EventKind>,
+    /// Who issued it, or whose certificate it is about.
+    issuer: Address,
+    /// The run it belongs to.
+    instance_id: Option<ContentId>,
+    /// The model, where the event names one.
+    model_id: Option<ContentId>,
+    /// The state's id, or the certificate's fingerprint.
+    content_id: Option<ContentId>,
+    /// The state's place in the run, from 0.
+    sequence: Option<Long>,
+    /// The event with all its fields, the same as in Kafka.
+    event: Json<serde_json::Value>,
+    /// Block of the registration.
+    block: Block,
+    /// Transaction of the registration.
+    transaction_hash: Hash,
+    /// Place of the log in the block.
+    log_index: i32,
+    /// Place of the event in the log: a batch's states share one log.
+    item_index: i32,
+    /// How far the journal had come when this was sent.
+    watermark: Watermark,
+}
+
+impl JournalEntry {
+    pub(super) fn new(row: entry::Model, watermark: Watermark) -> Self {
+        let retraction = row.retracts.map(|position| Retraction {
+            position: Position(position),
+            reason: row.reason.unwrap_or_default(),
+            replaced_by: row.replaced_by.map(Hash),
+        });
+        Self {
+            block: block_of!(row),
+            position: Position(row.position),
+            retraction,
+            kind: serde_json::from_value(row.kind.into()).ok(),
+            issuer: Address(row.issuer),
+            instance_id: row.instance_id.map(ContentId),
+            model_id: row.model_id.map(ContentId),
+            content_id: row.content_id.map(ContentId),
+            sequence: row.sequence.map(Long),
+            event: Json(row.event),
+            transaction_hash: Hash(row.transaction_hash),
+            log_index: row.log_index,
+            item_index: row.item_index,
+            watermark,
+        }
+    }
+}
