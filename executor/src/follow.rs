@@ -13,7 +13,7 @@ use sqlx::{PgConnection, pool::PoolConnection, Postgres};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    capture::{CaptureError, Tracked},
+    capture::{Advance, CaptureError, Tracked},
     executor::Executor,
     registration::Progress,
     step_functions::StepFunctionsError,
@@ -196,7 +196,7 @@ impl Following {
         let mut known = self.ended().await?;
         known.extend(arns.iter().cloned());
         for machine in machines {
-            match self.executor.engine.executions_until(&machine, |arn| known.contains(arn)).await {
+            match self.executor.engine.executions_until(&machine, &known).await {
                 // Oldest first, so that ordinals follow the order of starts.
                 Ok(new) => arns.extend(new.into_iter().rev()),
                 Err(error) => tracing::warn!(state_machine = machine, %error, "its executions cannot be listed"),
@@ -217,11 +217,8 @@ impl Following {
     /// Takes what is new of each tracked execution; complete if none is left.
     async fn capture(&mut self) -> eyre::Result<Progress> {
         let executor = &self.executor;
-        let looks = stream::iter(self.tracked.iter_mut())
-            .map(|(arn, tracked)| async move { (arn.clone(), tracked.advance(executor).await) })
-            .buffer_unordered(CONCURRENT)
-            .collect::<Vec<_>>()
-            .await;
+        let looks: Vec<_> = self.tracked.iter_mut().map(|(arn, tracked)| look(executor, arn.clone(), tracked)).collect();
+        let looks: Vec<_> = stream::iter(looks).buffer_unordered(CONCURRENT).collect().await;
         let mut failure = None;
         for (arn, look) in looks {
             match look {
@@ -281,6 +278,11 @@ impl Following {
             .await?;
         ids.iter().map(|id| InstanceId::try_from(&id[..]).map_err(Into::into)).collect()
     }
+}
+
+async fn look(executor: &Executor, arn: String, tracked: &mut Tracked) -> (String, Result<Advance, CaptureError>) {
+    let advance = tracked.advance(executor).await;
+    (arn, advance)
 }
 
 /// Notes how one registration went; its failure stops no other.

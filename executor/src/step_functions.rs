@@ -2,7 +2,7 @@
 //!
 //! API reference: <https://docs.aws.amazon.com/step-functions/latest/apireference/>.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 
 use aws_sdk_sfn::{
     Client,
@@ -197,7 +197,7 @@ impl StepFunctions {
     pub async fn executions_until(
         &self,
         state_machine_arn: &str,
-        known: impl Fn(&str) -> bool,
+        known: &HashSet<String>,
     ) -> Result<Vec<String>, StepFunctionsError> {
         let call = self.client.list_executions().state_machine_arn(state_machine_arn).max_results(100);
         let mut pages = call.into_paginator().send();
@@ -205,7 +205,7 @@ impl StepFunctions {
         while let Some(page) = pages.next().await {
             let page = page.map_err(failed("ListExecutions"))?;
             let before = new.len();
-            new.extend(page.executions.into_iter().map(|item| item.execution_arn).filter(|arn| !known(arn)));
+            new.extend(page.executions.into_iter().map(|item| item.execution_arn).filter(|arn| !known.contains(arn)));
             if new.len() == before {
                 break;
             }
