@@ -104,6 +104,16 @@ impl Executor {
         Ok(sql.commit().await?)
     }
 
+    /// The model that was deployed last under this name.
+    ///
+    /// # Errors
+    /// If Postgres does not answer.
+    pub async fn model_named(&self, name: &str) -> eyre::Result<Option<ModelId>> {
+        let sql = "select model_id from executor.model where name = $1 and state_machine_arn is not null order by created_at desc limit 1";
+        let id: Option<Vec<u8>> = sqlx::query_scalar(sql).bind(name).fetch_optional(&self.pool).await?;
+        Ok(id.map(|id| ModelId::try_from(&id[..])).transpose()?)
+    }
+
     /// Starts an execution of a deployed model, under this name or a fresh random one.
     ///
     /// # Errors

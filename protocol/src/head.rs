@@ -1,7 +1,7 @@
 //! The hash chain by which the contract proves that an instance's history is complete, ordered, timed and unaltered: whoever folds the published
 //! history and gets the on-chain head knows that nothing was left out.
 //!
-//! All preimages are ABI words of 32 bytes. They differ in length by kind (6, 7, 5), so one can never pass for another.
+//! All preimages of an instance's chain are ABI words of 32 bytes. They differ in length by kind (6, 7, 5), so one can never pass for another.
 
 use alloy_primitives::{Address, B256, U256, keccak256};
 use serde::{Deserialize, Serialize};

@@ -1,0 +1,202 @@
+//! The command line: what can be asked, in the order in which a newcomer meets it.
+
+use std::path::PathBuf;
+
+use alloy::primitives::Address;
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use runproof_protocol::{InstanceId, history::StateSelection};
+
+/// Watch a cloud workflow run, and check, for every state it entered, who issued it, when, and that nothing was left out.
+///
+/// An executor drives AWS Step Functions runs and registers their models, instances and states in an Ethereum contract. An indexer follows the
+/// contract into Postgres and Kafka. A verifier checks what was published against what was registered. An API serves it all.
+///
+/// Start with `runproof demo`: it runs every part on this machine.
+#[derive(Debug, Parser)]
+#[command(name = "runproof", version, max_term_width = 100)]
+pub struct Cli {
+    /// Configuration file; `RUNPROOF_<SECTION>__<SETTING>` variables go before it.
+    #[arg(long, global = true, env = "RUNPROOF_CONFIG", default_value = "runproof.toml")]
+    pub config: PathBuf,
+    /// Log more.
+    #[arg(long, short, global = true)]
+    pub verbose: bool,
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Run everything on this machine: private Postgres, Kafka, chain and Step Functions emulator, one workflow, its verdicts, a page.
+    Demo(Demo),
+    /// Run only the embedded Postgres, Kafka, chain and emulator, and write a configuration for the other commands.
+    Stack(StackArgs),
+    /// Keys, certificate and ENS name of the one who registers.
+    #[command(subcommand)]
+    Identity(IdentityCommand),
+    /// Publish a model: create its state machine, register its hash on the chain.
+    Deploy(Deploy),
+    /// Start an execution of a deployed model.
+    Run(Run),
+    /// Follow executions: capture each state entered, register it, seal the end.
+    Follow(Follow),
+    /// Register and publish a run that was recorded elsewhere, of any engine.
+    Import(Import),
+    /// Ask a waiting state to go on, as a participant of the run.
+    RequestTransition(RequestTransition),
+    /// Serve the documents over TLS, and take signed requests.
+    Site,
+    /// Follow the contract's logs into Postgres, and on to Kafka if it is configured.
+    Index,
+    /// Keep the verdicts in Postgres current.
+    Verdicts,
+    /// Check a run from chain and web alone; succeeds only if every check passed.
+    Verify(Verify),
+    /// Serve GraphQL, subscriptions and the monitor page over TLS.
+    Serve,
+    /// Bring the database to the newest schema.
+    Migrate,
+}
+
+/// Options of `demo`.
+#[derive(Debug, Args)]
+pub struct Demo {
+    /// End after the run: exit 0 if every check passed.
+    #[arg(long)]
+    pub once: bool,
+    /// Folder of all data; a later demo goes on from it.
+    #[arg(long, default_value = ".runproof/demo")]
+    pub data: PathBuf,
+}
+
+/// Options of `stack`.
+#[derive(Debug, Args)]
+pub struct StackArgs {
+    /// Folder of all data.
+    #[arg(long, default_value = ".runproof/stack")]
+    pub data: PathBuf,
+}
+
+/// Keys, certificate and ENS name.
+#[derive(Debug, Subcommand)]
+pub enum IdentityCommand {
+    /// Make a key and a certificate, unless they are there.
+    New,
+    /// Show address, balance, names, certificate and bindings.
+    Show,
+    /// Set the ENS records and bind the certificate in the contract; what is right already is left alone.
+    Bind,
+    /// Make a new certificate; the old one is kept. Bind it before the site serves it.
+    Renew,
+}
+
+/// Which history events are states.
+#[derive(Debug, Clone, Copy, ValueEnum)]
+pub enum States {
+    /// Every state entered.
+    All,
+    /// Task states only, as in the paper.
+    Tasks,
+}
+
+impl From<States> for StateSelection {
+    fn from(states: States) -> Self {
+        match states {
+            States::All => Self::All,
+            States::Tasks => Self::Tasks,
+        }
+    }
+}
+
+/// Options of `deploy`.
+#[derive(Debug, Args)]
+pub struct Deploy {
+    /// The model: Amazon States Language, JSON.
+    pub model: PathBuf,
+    /// Name of the state machine [default: the file's name up to the first dot].
+    #[arg(long)]
+    pub name: Option<String>,
+    /// Which history events are states.
+    #[arg(long, value_enum, default_value = "all")]
+    pub states: States,
+    /// Who may request transitions of its runs; may be repeated.
+    #[arg(long = "participant", value_name = "ADDRESS")]
+    pub participants: Vec<Address>,
+}
+
+/// Options of `run`.
+#[derive(Debug, Args)]
+pub struct Run {
+    /// Name of a deployed model, its id, or its file.
+    pub model: String,
+    /// Input of the execution, a JSON file [default: {}].
+    #[arg(long)]
+    pub input: Option<PathBuf>,
+    /// Name of the execution [default: a new one].
+    #[arg(long)]
+    pub name: Option<String>,
+}
+
+/// Options of `follow`.
+#[derive(Debug, Args)]
+pub struct Follow {
+    /// ARN of one execution; without it, all executions of the deployed models.
+    pub execution: Option<String>,
+    /// Which history events are states, where the execution's model was not deployed.
+    #[arg(long, value_enum, default_value = "all")]
+    pub states: States,
+    /// End when the execution has ended and all of it is registered.
+    #[arg(long, requires = "execution")]
+    pub once: bool,
+}
+
+/// Options of `import`.
+#[derive(Debug, Args)]
+pub struct Import {
+    /// The model, JSON.
+    #[arg(long)]
+    pub model: PathBuf,
+    /// What is known of the execution, JSON.
+    #[arg(long)]
+    pub instance: PathBuf,
+    /// The states: a JSON list of state events.
+    #[arg(long)]
+    pub trace: PathBuf,
+}
+
+/// Options of `request-transition`.
+#[derive(Debug, Args)]
+pub struct RequestTransition {
+    /// The run.
+    pub instance: InstanceId,
+    /// Who issued it [default: this identity].
+    #[arg(long)]
+    pub issuer: Option<Address>,
+    /// Sequence number of the waiting state [default: the last one registered].
+    #[arg(long)]
+    pub sequence: Option<u64>,
+    /// What the state is to be completed with, JSON.
+    #[arg(long, default_value = "{}")]
+    pub payload: String,
+    /// Ask the issuer's site by a signed HTTPS request, instead of the contract.
+    #[arg(long, value_name = "URL")]
+    pub https: Option<String>,
+}
+
+/// Options of `verify`.
+#[derive(Debug, Args)]
+pub struct Verify {
+    /// The run.
+    pub instance: InstanceId,
+    /// Who issued it; needed if several issuers registered the same id.
+    #[arg(long)]
+    pub issuer: Option<Address>,
+    /// Read documents here, instead of where the issuer's certificate says.
+    #[arg(long, value_name = "URL")]
+    pub site: Option<String>,
+    /// Print the verdict with all its evidence as JSON.
+    #[arg(long)]
+    pub json: bool,
+}

@@ -1,0 +1,295 @@
+//! One configuration file, with environment overrides: `RUNPROOF_CHAIN__RPC_URL` sets `rpc_url` of `[chain]`.
+
+use std::path::{Path, PathBuf};
+
+use alloy::primitives::Address;
+use eyre::{Context, Result};
+use figment::{
+    Figment,
+    providers::{Env, Format, Serialized, Toml},
+};
+use serde::{Deserialize, Serialize};
+use url::Url;
+
+/// All settings. Roles read their own section and what they share.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Config {
+    /// The chain and the contracts on it.
+    pub chain: Chain,
+    /// Where everything is kept.
+    pub postgres: Postgres,
+    /// Where the journal is published; absent: nowhere.
+    pub kafka: Option<Kafka>,
+    /// Step Functions and SQS.
+    pub aws: Aws,
+    /// Who registers.
+    pub identity: Identity,
+    /// The TLS site that publishes documents.
+    pub site: Site,
+    /// How executions are followed.
+    pub executor: Executor,
+    /// How states are verified.
+    pub verifier: Verifier,
+    /// GraphQL and the monitor page.
+    pub api: Api,
+    /// Health and metrics; absent: not served.
+    pub operations: Option<Operations>,
+}
+
+/// The chain and the contracts on it.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Chain {
+    /// JSON-RPC over HTTP.
+    pub rpc_url: Url,
+    /// JSON-RPC over a websocket: a hint to look now. Absent: the chain is polled.
+    pub ws_url: Option<Url>,
+    /// The instance registry.
+    pub registry: Address,
+    /// Where to begin to read it.
+    pub registry_deployed_at_block: u64,
+    /// The ENS registry; the default is its address on public networks.
+    pub ens_registry: Address,
+}
+
+impl Default for Chain {
+    fn default() -> Self {
+        Self {
+            rpc_url: local("http://127.0.0.1:8545"),
+            ws_url: None,
+            registry: Address::ZERO,
+            registry_deployed_at_block: 0,
+            ens_registry: alloy::primitives::address!("00000000000C2E074eC69A0dFb2997BA6C7d2e1e"),
+        }
+    }
+}
+
+/// Where everything is kept.
+#[derive(Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Postgres {
+    /// `postgres://user:password@host:port/database`.
+    pub url: String,
+}
+
+impl Default for Postgres {
+    fn default() -> Self {
+        Self { url: "postgres://postgres@127.0.0.1:5432/runproof".into() }
+    }
+}
+
+impl std::fmt::Debug for Postgres {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Postgres { url: (hidden) }")
+    }
+}
+
+/// Where the journal is published.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Kafka {
+    /// `host:port`, several separated by commas.
+    pub bootstrap: String,
+    /// Topic of the journal.
+    pub topic: String,
+    /// Passed to librdkafka as they are, such as `security.protocol`.
+    pub client: std::collections::BTreeMap<String, String>,
+}
+
+impl Default for Kafka {
+    fn default() -> Self {
+        Self { bootstrap: "127.0.0.1:9092".into(), topic: "runproof.events".into(), client: Default::default() }
+    }
+}
+
+/// Step Functions and SQS. Credentials that are absent come from the environment, profile or instance role, as for every AWS tool.
+#[derive(Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Aws {
+    /// Another endpoint than AWS: an emulator.
+    pub endpoint_url: Option<Url>,
+    /// Region.
+    pub region: String,
+    /// Role that new state machines run under.
+    pub role_arn: String,
+    /// Key for an emulator; absent: AWS's own chain of credentials.
+    pub access_key_id: Option<String>,
+    /// See `access_key_id`.
+    pub secret_access_key: Option<String>,
+}
+
+impl Default for Aws {
+    fn default() -> Self {
+        Self {
+            endpoint_url: None,
+            region: "us-east-1".into(),
+            role_arn: "arn:aws:iam::123456789012:role/runproof".into(),
+            access_key_id: None,
+            secret_access_key: None,
+        }
+    }
+}
+
+impl std::fmt::Debug for Aws {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Aws")
+            .field("endpoint_url", &self.endpoint_url)
+            .field("region", &self.region)
+            .field("role_arn", &self.role_arn)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Who registers.
+#[derive(Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Identity {
+    /// Folder of the keystore and the certificate.
+    pub folder: PathBuf,
+    /// Opens the keystore; better set by `RUNPROOF_IDENTITY__PASSWORD`.
+    pub password: String,
+    /// ENS name that leads to the site, such as `company.eth`.
+    pub ens_name: Option<String>,
+    /// Host names and addresses for a generated certificate.
+    pub hosts: Vec<String>,
+}
+
+impl Default for Identity {
+    fn default() -> Self {
+        Self {
+            folder: "identity".into(),
+            password: String::new(),
+            ens_name: None,
+            hosts: vec!["localhost".into(), "127.0.0.1".into()],
+        }
+    }
+}
+
+impl std::fmt::Debug for Identity {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Identity")
+            .field("folder", &self.folder)
+            .field("ens_name", &self.ens_name)
+            .field("hosts", &self.hosts)
+            .finish_non_exhaustive()
+    }
+}
+
+/// The TLS site that publishes documents.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Site {
+    /// Address and port to listen on.
+    pub listen: String,
+    /// How others reach it: `https://…`, without a slash at the end.
+    pub public_url: String,
+}
+
+impl Default for Site {
+    fn default() -> Self {
+        Self { listen: "127.0.0.1:27443".into(), public_url: "https://localhost:27443".into() }
+    }
+}
+
+/// How executions are followed.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Executor {
+    /// Wait between looks at a running execution, milliseconds.
+    pub poll_interval_ms: u64,
+    /// States registered by one transaction at most.
+    pub max_batch: usize,
+    /// Least tip offered to the proposer of a block, wei a gas.
+    pub min_tip_wei: u64,
+}
+
+impl Default for Executor {
+    fn default() -> Self {
+        Self { poll_interval_ms: 500, max_batch: 1_000, min_tip_wei: 1_000_000_000 }
+    }
+}
+
+/// How states are verified.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Verifier {
+    /// Whether sites on loopback and private addresses, and on other ports than 443, may be read. Only for a stack of one's own.
+    pub allow_private_addresses: bool,
+    /// A verdict is renewed after so many seconds even if nothing changed on the chain.
+    pub recheck_interval_s: u64,
+}
+
+impl Default for Verifier {
+    fn default() -> Self {
+        Self { allow_private_addresses: false, recheck_interval_s: 300 }
+    }
+}
+
+/// GraphQL and the monitor page.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Api {
+    /// Address and port to listen on.
+    pub listen: String,
+    /// PEM files of the certificate and its key; absent: the identity's.
+    pub certificate: Option<PathBuf>,
+    /// See `certificate`.
+    pub key: Option<PathBuf>,
+    /// Other origins whose pages may ask, such as `https://dashboard.example`.
+    pub allowed_origins: Vec<String>,
+    /// Folder of the npm packages graphiql, react and react-dom, for `/graphiql`; absent: not served.
+    pub graphiql: Option<PathBuf>,
+    /// Whether clients may ask for the schema.
+    pub introspection: bool,
+}
+
+impl Default for Api {
+    fn default() -> Self {
+        Self {
+            listen: "127.0.0.1:27444".into(),
+            certificate: None,
+            key: None,
+            allowed_origins: Vec::new(),
+            graphiql: None,
+            introspection: true,
+        }
+    }
+}
+
+/// Health and metrics.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Operations {
+    /// Address and port of `/healthz`, `/readyz` and `/metrics`.
+    pub listen: String,
+}
+
+impl Config {
+    /// Reads the file, if there is one, and the environment. Relative folders are meant from the file's own.
+    ///
+    /// # Errors
+    /// Names the file and the setting that does not fit.
+    pub fn load(file: &Path) -> Result<Self> {
+        let mut config: Self = Figment::from(Serialized::defaults(Self::default()))
+            .merge(Toml::file(file))
+            .merge(Env::prefixed("RUNPROOF_").filter(|key| key.as_str().contains("__")).split("__"))
+            .extract()
+            .wrap_err_with(|| {
+                format!(
+                    "{} or a RUNPROOF_… variable does not fit; runproof.example.toml shows every setting",
+                    file.display()
+                )
+            })?;
+        let base = file.parent().unwrap_or(Path::new("."));
+        config.identity.folder = base.join(&config.identity.folder);
+        config.api.certificate = config.api.certificate.map(|path| base.join(path));
+        config.api.key = config.api.key.map(|path| base.join(path));
+        Ok(config)
+    }
+}
+
+fn local(text: &'static str) -> Url {
+    #[expect(clippy::unwrap_used, reason = "a constant of this file, parsed by a test of the defaults")]
+    Url::parse(text).unwrap()
+}

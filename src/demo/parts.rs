@@ -1,0 +1,87 @@
+//! The embedded parts, a configuration for them, and the two identities of the demo: who issues, and who approves.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use alloy::{primitives::U256, signers::local::PrivateKeySigner};
+use eyre::{Context, OptionExt, Result};
+use runproof_executor::identity as issuer;
+use runproof_stack::{PARENT_NAME, Stack, StackOptions, Tools};
+
+use crate::{
+    commands::identity,
+    config::{Api, Aws, Chain, Config, Identity, Kafka, Operations, Postgres, Site, Verifier},
+};
+
+/// Name of the issuer under [`PARENT_NAME`].
+const LABEL: &str = "demo";
+/// Both keys hold nothing but a private chain's ether.
+const PASSWORD: &str = "only for the demo";
+
+/// Starts the parts, telling each as it becomes ready.
+pub async fn start(data: &Path) -> Result<Stack> {
+    println!("starting the embedded parts in {}", data.display());
+    let on_ready = Arc::new(|progress: runproof_stack::Progress| {
+        println!("  {:<10} ready after {:.1} s", progress.part.to_string(), progress.took.as_secs_f64());
+    });
+    Ok(Stack::start(StackOptions { on_ready, ..StackOptions::new(data) }).await?)
+}
+
+/// Writes `runproof.toml` for the running parts into the data folder, so that every command can be used beside the demo.
+pub fn configure(stack: &Stack, data: &Path) -> Result<(Config, PathBuf)> {
+    let at = stack.endpoints();
+    let missing = "a part of the stack does not run";
+    let config = Config {
+        chain: Chain {
+            rpc_url: at.rpc_http_url.ok_or_eyre(missing)?.parse()?,
+            ws_url: Some(at.rpc_ws_url.ok_or_eyre(missing)?.parse()?),
+            registry: at.registry.ok_or_eyre(missing)?,
+            registry_deployed_at_block: at.registry_deployed_at_block.ok_or_eyre(missing)?,
+            ens_registry: at.ens_registry.ok_or_eyre(missing)?,
+        },
+        postgres: Postgres { url: at.postgres_url.ok_or_eyre(missing)? },
+        kafka: Some(Kafka { bootstrap: at.kafka_bootstrap.ok_or_eyre(missing)?, ..Kafka::default() }),
+        aws: Aws {
+            endpoint_url: Some(at.aws_endpoint_url.ok_or_eyre(missing)?.parse()?),
+            region: at.aws_region,
+            access_key_id: Some(at.aws_access_key_id),
+            secret_access_key: Some(at.aws_secret_access_key),
+            ..Aws::default()
+        },
+        identity: Identity {
+            password: PASSWORD.into(),
+            ens_name: Some(format!("{LABEL}.{PARENT_NAME}")),
+            ..Identity::default()
+        },
+        site: Site::default(),
+        verifier: Verifier { allow_private_addresses: true, recheck_interval_s: 30 },
+        api: Api { graphiql: Tools::locate().graphiql(), ..Api::default() },
+        operations: Some(Operations { listen: "127.0.0.1:27464".into() }),
+        ..Config::default()
+    };
+    let file = data.join("runproof.toml");
+    let text = toml::to_string(&config).wrap_err("the configuration cannot be written as TOML")?;
+    fs::write(&file, text).wrap_err_with(|| format!("{} cannot be written", file.display()))?;
+    Ok((Config::load(&file)?, file))
+}
+
+/// Makes and binds the issuer's identity, and makes the client's; returns the client's key.
+pub async fn identify(stack: &Stack, config: &Config) -> Result<PrivateKeySigner> {
+    let chain = stack.chain()?;
+    let issuing = identity::ensure(config)?;
+    let folder = config.identity.folder.with_file_name("client");
+    let client = issuer::new(&folder, PASSWORD, None, &identity::generated(config))?.signer;
+    for account in [issuing.signer.address(), client.address()] {
+        chain.fund(account, U256::from(10).pow(U256::from(21))).await?;
+    }
+    if issuing.created {
+        chain.register_name(LABEL, issuing.signer.address()).await?;
+    }
+    println!("binding the issuer {}", issuing.signer.address());
+    let settings = identity::bind_settings(config);
+    issuer::bind(&settings, &issuing.signer, &issuing.certificate, |step| println!("  {step}")).await?;
+    Ok(client)
+}

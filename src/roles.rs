@@ -1,0 +1,156 @@
+//! The long-running roles, each from the configuration to its crate. They share Postgres and the chain, nothing else.
+
+use std::{net::TcpListener, sync::Arc, time::Duration};
+
+use alloy::{
+    primitives::Address,
+    providers::{Provider, ProviderBuilder},
+};
+use eyre::{Context, Result};
+use runproof_executor::{
+    AwsCredentials, AwsSettings, Executor, Scope,
+    identity::certificate::{CERTIFICATE, KEY},
+    request::Requests,
+    site::{self, SiteSettings},
+};
+use runproof_protocol::head::Registry;
+use sea_orm::DatabaseConnection;
+use tokio_util::sync::CancellationToken;
+use url::Url;
+
+use crate::{commands::identity, config::Config};
+
+/// What an executor is told.
+pub fn executor_settings(config: &Config) -> Result<runproof_executor::Settings> {
+    let poll_interval = Duration::from_millis(config.executor.poll_interval_ms);
+    let aws = &config.aws;
+    let key = aws.access_key_id.clone().zip(aws.secret_access_key.clone());
+    Ok(runproof_executor::Settings {
+        rpc_url: config.chain.rpc_url.clone(),
+        registry: config.chain.registry,
+        registry_deployed_at_block: config.chain.registry_deployed_at_block,
+        postgres_url: config.postgres.url.clone(),
+        aws: AwsSettings {
+            endpoint_url: aws.endpoint_url.as_ref().map(ToString::to_string),
+            region: aws.region.clone(),
+            credentials: key
+                .map(|(access_key_id, secret_access_key)| AwsCredentials { access_key_id, secret_access_key }),
+            role_arn: aws.role_arn.clone(),
+        },
+        signer: identity::signer(config)?,
+        public_url: config.site.public_url.clone(),
+        poll_interval,
+        idle_interval: poll_interval * 4,
+        max_batch: config.executor.max_batch,
+        min_tip_wei: config.executor.min_tip_wei.into(),
+    })
+}
+
+/// Follows executions, and decides on requests for transitions.
+pub async fn follow(config: &Config, scope: Scope, token: CancellationToken) -> Result<()> {
+    let settings = executor_settings(config)?;
+    let requests = Requests::connect(&settings).await?;
+    let executor = Executor::connect(settings).await?;
+    tokio::try_join!(executor.follow(scope, token.clone()), requests.run(token))?;
+    Ok(())
+}
+
+/// Serves documents, and takes signed requests; the role that follows decides on them.
+pub async fn site(config: &Config, token: CancellationToken) -> Result<()> {
+    let settings = executor_settings(config)?;
+    let requests = Requests::connect(&settings).await?;
+    let executor = Executor::connect(settings.clone()).await?;
+    let site = SiteSettings {
+        database: executor.pool().clone(),
+        certificate: config.identity.folder.join(CERTIFICATE),
+        key: config.identity.folder.join(KEY),
+        issuer: settings.signer.address(),
+        registry: registry(config).await?,
+        public_url: settings.public_url,
+        requests: Some(Arc::new(requests)),
+        max_connections: site::DEFAULT_MAX_CONNECTIONS,
+    };
+    site::serve(site, listen(&config.site.listen, "site.listen")?, token).await
+}
+
+/// Follows the contract's logs into the journal, and the journal into Kafka if that is configured.
+pub async fn index(config: &Config, token: CancellationToken) -> Result<()> {
+    let postgres_url = Url::parse(&config.postgres.url).wrap_err("postgres.url")?;
+    let chain = &config.chain;
+    let settings = runproof_indexer::Settings {
+        ws_url: chain.ws_url.clone(),
+        start_block: chain.registry_deployed_at_block,
+        ..runproof_indexer::Settings::new(chain.rpc_url.clone(), chain.registry, postgres_url.clone())
+    };
+    let indexing = runproof_indexer::run(settings, token.clone());
+    let relaying = async {
+        let Some(kafka) = &config.kafka else { return Ok(()) };
+        let settings = runproof_indexer::RelaySettings {
+            topic: kafka.topic.clone(),
+            options: kafka.client.clone(),
+            ..runproof_indexer::RelaySettings::new(postgres_url, chain.registry, &kafka.bootstrap)
+        };
+        runproof_indexer::relay::run(settings, token).await
+    };
+    tokio::try_join!(indexing, relaying)?;
+    Ok(())
+}
+
+/// What a verifier is told.
+pub fn verifier_settings(config: &Config) -> runproof_verifier::Settings {
+    let chain = &config.chain;
+    runproof_verifier::Settings {
+        start_block: chain.registry_deployed_at_block,
+        allow_private_addresses: config.verifier.allow_private_addresses,
+        ..runproof_verifier::Settings::new(chain.rpc_url.clone(), chain.registry, chain.ens_registry)
+    }
+}
+
+/// Keeps verdicts current.
+pub async fn verdicts(config: &Config, token: CancellationToken) -> Result<()> {
+    let mut settings = runproof_verifier::worker::Settings::new(verifier_settings(config), config.postgres.url.clone());
+    settings.recheck.unsettled = Duration::from_secs(config.verifier.recheck_interval_s);
+    settings.poll_interval = settings.poll_interval.min(settings.recheck.unsettled);
+    runproof_verifier::worker::run(settings, token).await
+}
+
+/// Serves GraphQL and the monitor page.
+pub async fn serve(config: &Config, token: CancellationToken) -> Result<()> {
+    let api = &config.api;
+    let identity = |name: &str| config.identity.folder.join(name);
+    let settings = runproof_api::Settings {
+        postgres_url: config.postgres.url.clone(),
+        certificate: api.certificate.clone().unwrap_or_else(|| identity(CERTIFICATE)),
+        private_key: api.key.clone().unwrap_or_else(|| identity(KEY)),
+        allowed_origins: api.allowed_origins.clone(),
+        graphiql: api.graphiql.clone(),
+        introspection: api.introspection,
+        limits: runproof_api::Limits::default(),
+    };
+    let listener = listen(&api.listen, "api.listen")?;
+    listener.set_nonblocking(true)?;
+    runproof_api::serve(settings, tokio::net::TcpListener::from_std(listener)?, token).await
+}
+
+/// Brings the database to the newest schema.
+pub async fn migrate(config: &Config) -> Result<DatabaseConnection> {
+    let database = sea_orm::Database::connect(&config.postgres.url)
+        .await
+        .wrap_err("Postgres does not answer: check `url` of [postgres], or start `runproof stack`")?;
+    runproof_migrations::migrate(&database).await.wrap_err("the schema could not be brought up to date")?;
+    Ok(database)
+}
+
+/// A listener, or a sentence that says what to do.
+pub fn listen(address: &str, setting: &str) -> Result<TcpListener> {
+    TcpListener::bind(address)
+        .wrap_err_with(|| format!("cannot listen on {address}: stop what uses the port, or set `{setting}` to another"))
+}
+
+async fn registry(config: &Config) -> Result<Registry> {
+    let provider = ProviderBuilder::new().connect_http(config.chain.rpc_url.clone());
+    let chain_id =
+        provider.get_chain_id().await.wrap_err("the Ethereum node does not answer: check `chain.rpc_url`")?;
+    let address: Address = config.chain.registry;
+    Ok(Registry { chain_id, address })
+}

@@ -1,0 +1,65 @@
+//! The real stack, started once for the test binary; each test gets a [`World`] of its own on it: database, contract, issuer, name, topic.
+
+mod command;
+mod world;
+
+use std::{future::Future, path::Path, sync::LazyLock, time::Duration};
+
+pub use command::{Role, free_port};
+pub use world::{World, WorldBuilder};
+
+use runproof_stack::{Mining, Part, Ports, Stack, StackOptions};
+use tokio::{runtime::Runtime, sync::OnceCell};
+
+/// One runtime for all tests: the stack's servers live as long as the thread that started them.
+static RUNTIME: LazyLock<Runtime> = LazyLock::new(|| {
+    rustls::crypto::aws_lc_rs::default_provider().install_default().expect("no other provider is installed");
+    Runtime::new().expect("threads can be started")
+});
+static STACK: OnceCell<Stack> = OnceCell::const_new();
+
+/// Runs a test on the shared runtime.
+pub fn run(test: impl Future<Output = ()> + Send + 'static) {
+    if let Err(failure) = RUNTIME.block_on(RUNTIME.spawn(test)) {
+        std::panic::resume_unwind(failure.into_panic());
+    }
+}
+
+/// The stack that all tests share. Its chain makes a block for each transaction.
+pub async fn stack() -> &'static Stack {
+    STACK
+        .get_or_init(|| async {
+            let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("stack");
+            let _ = std::fs::remove_dir_all(&folder);
+            start(&folder, Part::ALL.into()).await
+        })
+        .await
+}
+
+/// A chain of the test's own, for tests that reorganise it.
+pub async fn own_chain(folder: &Path) -> Stack {
+    start(folder, [Part::Chain].into()).await
+}
+
+async fn start(folder: &Path, parts: std::collections::BTreeSet<Part>) -> Stack {
+    let options = StackOptions {
+        ports: Ports::free().expect("free ports"),
+        mining: Mining::EachTransaction,
+        parts,
+        ..StackOptions::new(folder)
+    };
+    Stack::start(options).await.expect("the stack starts; `make setup` installs its parts")
+}
+
+/// Waits until `look` finds something, for at most a minute, and tells what was awaited if it never does.
+pub async fn eventually<T, F: Future<Output = Option<T>>>(what: &str, mut look: impl FnMut() -> F) -> T {
+    let deadline = tokio::time::Instant::now() + Duration::from_secs(90);
+    let mut tick = tokio::time::interval(Duration::from_millis(100));
+    loop {
+        tick.tick().await;
+        if let Some(found) = look().await {
+            return found;
+        }
+        assert!(tokio::time::Instant::now() < deadline, "never came true: {what}");
+    }
+}

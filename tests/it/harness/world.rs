@@ -1,0 +1,263 @@
+//! One test's own database, contract, issuer, ENS name, topic, ports and configuration file.
+
+use std::{
+    path::{Path, PathBuf},
+    process::Command,
+    sync::atomic::{AtomicU32, Ordering},
+};
+
+use alloy::primitives::{Address, U256};
+use runproof_protocol::{InstanceId, verdict::Verdict};
+use runproof_stack::{Registry, Stack};
+use sqlx::{PgPool, postgres::PgPoolOptions};
+use tempfile::TempDir;
+use tokio::sync::OnceCell;
+
+use super::{
+    command::{self, Role, free_port, succeeded},
+    own_chain, stack,
+};
+
+static NUMBER: AtomicU32 = AtomicU32::new(0);
+static TEMPLATE: OnceCell<()> = OnceCell::const_new();
+const TEMPLATE_DATABASE: &str = "runproof_template";
+const PASSWORD: &str = "only for tests";
+
+/// Everything a test needs, apart from other tests.
+pub struct World {
+    /// Name of this world, unique in the test run: part of its database, topic, ENS name and state machines.
+    pub name: String,
+    /// Its registry contract.
+    pub registry: Registry,
+    /// Its database.
+    pub pool: PgPool,
+    /// Who registers.
+    pub issuer: Address,
+    /// Base URL of its site.
+    pub site_url: String,
+    /// Base URL of its API.
+    pub api_url: String,
+    /// Its Kafka topic.
+    pub topic: String,
+    folder: TempDir,
+    chain: Option<Stack>,
+}
+
+/// What differs from the default world.
+#[derive(Default)]
+pub struct WorldBuilder {
+    own_chain: bool,
+    unbound: bool,
+    aws_endpoint_url: Option<String>,
+}
+
+impl WorldBuilder {
+    /// A chain of its own, which it may reorganise.
+    pub fn own_chain(mut self) -> Self {
+        self.own_chain = true;
+        self
+    }
+
+    /// The identity is made, but neither named nor bound.
+    pub fn unbound(mut self) -> Self {
+        self.unbound = true;
+        self
+    }
+
+    /// Another Step Functions endpoint than the emulator.
+    pub fn aws_endpoint_url(mut self, url: impl Into<String>) -> Self {
+        self.aws_endpoint_url = Some(url.into());
+        self
+    }
+
+    /// Makes the world.
+    pub async fn build(self) -> World {
+        let shared = stack().await;
+        let name = format!("w{}", NUMBER.fetch_add(1, Ordering::Relaxed));
+        let folder = TempDir::new().expect("a temporary folder");
+        let chain = if self.own_chain { Some(own_chain(&folder.path().join("chain")).await) } else { None };
+        let on_chain = chain.as_ref().unwrap_or(shared).chain().expect("started");
+        let registry = on_chain.deploy_registry().await.expect("the contract deploys");
+        let database_url = database(shared, &name).await;
+        let pool = PgPoolOptions::new().max_connections(3).connect(&database_url).await.expect("the database answers");
+        let (site_port, api_port) = (free_port(), free_port());
+        let mut world = World {
+            topic: format!("{name}.events"),
+            site_url: format!("https://localhost:{site_port}"),
+            api_url: format!("https://localhost:{api_port}"),
+            name,
+            registry,
+            pool,
+            issuer: Address::ZERO,
+            folder,
+            chain,
+        };
+        world.configure(shared, &database_url, site_port, api_port, self.aws_endpoint_url.as_deref());
+        world.identify(shared, self.unbound).await;
+        world
+    }
+}
+
+/// A migrated database: the schema is made once and cloned for each test.
+async fn database(shared: &Stack, name: &str) -> String {
+    let postgres = shared.postgres().expect("started");
+    TEMPLATE
+        .get_or_init(|| async {
+            let url = postgres.create_database(TEMPLATE_DATABASE).await.expect("a new database");
+            let database = sea_orm::Database::connect(&url).await.expect("it answers");
+            runproof_migrations::migrate(&database).await.expect("the schema fits");
+            database.close().await.expect("nothing else uses it");
+        })
+        .await;
+    postgres.create_database_from(name, TEMPLATE_DATABASE).await.expect("a clone of the template")
+}
+
+impl World {
+    /// The default world.
+    pub async fn new() -> Self {
+        Self::builder().build().await
+    }
+
+    /// A world that differs.
+    pub fn builder() -> WorldBuilder {
+        WorldBuilder::default()
+    }
+
+    /// The chain that it is on.
+    pub async fn chain(&self) -> &runproof_stack::Chain {
+        match &self.chain {
+            Some(own) => own.chain().expect("started"),
+            None => stack().await.chain().expect("started"),
+        }
+    }
+
+    /// Its configuration file.
+    pub fn config(&self) -> PathBuf {
+        self.folder.path().join("runproof.toml")
+    }
+
+    /// A file of its own.
+    pub fn file(&self, name: &str, content: impl AsRef<[u8]>) -> PathBuf {
+        let path = self.folder.path().join(name);
+        std::fs::write(&path, content).expect("the folder can be written");
+        path
+    }
+
+    /// Folder of the issuer's keystore and certificate.
+    pub fn identity(&self) -> PathBuf {
+        self.folder.path().join("identity")
+    }
+
+    /// The binary with this world's configuration, to be run or changed by the test.
+    pub fn command(&self, arguments: &[&str]) -> Command {
+        self.command_as(&self.identity(), arguments)
+    }
+
+    /// The same, as somebody else.
+    pub fn command_as(&self, identity: &Path, arguments: &[&str]) -> Command {
+        let mut command = command::runproof(&self.config(), arguments);
+        command.env("RUNPROOF_IDENTITY__PASSWORD", PASSWORD).env("RUNPROOF_IDENTITY__FOLDER", identity);
+        command
+    }
+
+    /// Runs the binary to its end, which must be a success; returns its standard output.
+    pub async fn runproof(&self, arguments: &[&str]) -> String {
+        let mut command = self.command(arguments);
+        let output = tokio::task::spawn_blocking(move || command.output()).await.expect("it runs");
+        succeeded(&output.expect("the binary runs"), &arguments.join(" "))
+    }
+
+    /// Starts a role of the binary.
+    pub fn start(&self, arguments: &[&str]) -> Role {
+        let log = self.folder.path().join(format!("{}.log", arguments[0]));
+        Role::start(self.command(arguments), log)
+    }
+
+    /// The verdict of `runproof verify --json`, whatever its grade, and whether it succeeded.
+    pub async fn verify(&self, instance: InstanceId, arguments: &[&str]) -> (Verdict, bool) {
+        let id = instance.to_string();
+        let mut command = self.command(&[&["verify", id.as_str(), "--json"], arguments].concat());
+        let output = tokio::task::spawn_blocking(move || command.output()).await.expect("it runs").expect("it runs");
+        let verdict = serde_json::from_slice(&output.stdout).unwrap_or_else(|error| {
+            panic!("no verdict ({error}): {}", String::from_utf8_lossy(&output.stderr));
+        });
+        (verdict, output.status.success())
+    }
+
+    /// An address with funds and a keystore of its own, in a folder of this name.
+    pub async fn somebody(&self, name: &str) -> (PathBuf, Address) {
+        let folder = self.folder.path().join(name);
+        let mut command = self.command_as(&folder, &["identity", "new"]);
+        let output = tokio::task::spawn_blocking(move || command.output()).await.expect("it runs");
+        let told = succeeded(&output.expect("the binary runs"), "identity new");
+        let address = address_in(&told);
+        let wei = U256::from(10).pow(U256::from(20));
+        self.chain().await.fund(address, wei).await.expect("the development chain funds anybody");
+        (folder, address)
+    }
+
+    fn configure(&self, shared: &Stack, database_url: &str, site: u16, api: u16, aws: Option<&str>) {
+        let shared = shared.endpoints();
+        let chain = self.chain.as_ref().map_or_else(|| shared.clone(), Stack::endpoints);
+        let text = format!(
+            r#"[chain]
+rpc_url = "{rpc}"
+ws_url = "{ws}"
+registry = "{registry}"
+registry_deployed_at_block = {block}
+ens_registry = "{ens}"
+[postgres]
+url = "{database_url}"
+[kafka]
+bootstrap = "{kafka}"
+topic = "{topic}"
+[aws]
+endpoint_url = "{aws}"
+region = "{region}"
+access_key_id = "{key}"
+secret_access_key = "{secret}"
+[identity]
+ens_name = "{name}.runproof.eth"
+[site]
+listen = "127.0.0.1:{site}"
+public_url = "{site_url}"
+[executor]
+poll_interval_ms = 100
+[verifier]
+allow_private_addresses = true
+recheck_interval_s = 2
+[api]
+listen = "127.0.0.1:{api}"
+"#,
+            rpc = chain.rpc_http_url.as_deref().expect("started"),
+            ws = chain.rpc_ws_url.as_deref().expect("started"),
+            registry = self.registry.address,
+            block = self.registry.deployed_at_block,
+            ens = chain.ens_registry.expect("started"),
+            kafka = shared.kafka_bootstrap.as_deref().expect("started"),
+            topic = self.topic,
+            aws = aws.or(shared.aws_endpoint_url.as_deref()).expect("started"),
+            region = shared.aws_region,
+            key = shared.aws_access_key_id,
+            secret = shared.aws_secret_access_key,
+            name = self.name,
+            site_url = self.site_url,
+        );
+        self.file("runproof.toml", text);
+    }
+
+    async fn identify(&mut self, _shared: &Stack, unbound: bool) {
+        let (_, issuer) = self.somebody("identity").await;
+        self.issuer = issuer;
+        if !unbound {
+            self.chain().await.register_name(&self.name, issuer).await.expect("the name is free");
+            self.runproof(&["identity", "bind"]).await;
+        }
+    }
+}
+
+/// The first address in what a command printed.
+pub fn address_in(text: &str) -> Address {
+    let words = text.split(|c: char| !c.is_ascii_alphanumeric());
+    words.filter(|word| word.len() == 42).find_map(|word| word.parse().ok()).expect("an address was printed")
+}
