@@ -5,16 +5,32 @@ use std::time::{Duration, Instant};
 use alloy::primitives::B256;
 use eyre::{Context, OptionExt, ensure};
 use rdkafka::{
-    Message, Offset, TopicPartitionList,
-    consumer::{BaseConsumer, Consumer},
+    ClientContext, Message, Offset, TopicPartitionList,
+    consumer::{BaseConsumer, Consumer, ConsumerContext},
     error::KafkaError,
     message::{BorrowedMessage, Headers},
+    types::RDKafkaErrorCode,
 };
 
 use crate::{RelaySettings, message, topic};
 
 const TIMEOUT: Duration = Duration::from_secs(30);
 const POLL: Duration = Duration::from_millis(100);
+
+/// Reaching a partition's end is what is wanted here, not an error to log.
+struct ToTheEnd;
+
+impl ClientContext for ToTheEnd {
+    fn error(&self, error: KafkaError, reason: &str) {
+        if error.rdkafka_error_code() != Some(RDKafkaErrorCode::PartitionEOF) {
+            tracing::warn!(%error, reason, "reading the topic's end");
+        }
+    }
+}
+
+impl ConsumerContext for ToTheEnd {}
+
+type TailConsumer = BaseConsumer<ToTheEnd>;
 
 /// The last journal entry in the topic.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -29,12 +45,12 @@ pub(crate) struct Tail {
 ///
 /// Call it once the transactional producer is initialised: only then no transaction of ours is open.
 pub(crate) fn read(settings: &RelaySettings) -> eyre::Result<Option<Tail>> {
-    let consumer: BaseConsumer = topic::client(settings)
+    let consumer: TailConsumer = topic::client(settings)
         .set("group.id", "runproof-relay-tail")
         .set("isolation.level", "read_committed")
         .set("enable.auto.commit", "false")
         .set("enable.partition.eof", "true")
-        .create()?;
+        .create_with_context(ToTheEnd)?;
     let metadata =
         consumer.fetch_metadata(Some(&settings.topic), TIMEOUT).wrap_err("asking for the topic's partitions")?;
     let partitions = metadata.topics().first().map_or(&[][..], |topic| topic.partitions());
@@ -48,7 +64,7 @@ pub(crate) fn read(settings: &RelaySettings) -> eyre::Result<Option<Tail>> {
 }
 
 /// Goes back further and further, since the last offsets may be control records or messages of aborted transactions.
-fn partition_tail(consumer: &BaseConsumer, topic: &str, partition: i32) -> eyre::Result<Option<Tail>> {
+fn partition_tail(consumer: &TailConsumer, topic: &str, partition: i32) -> eyre::Result<Option<Tail>> {
     let (low, high) = consumer.fetch_watermarks(topic, partition, TIMEOUT).wrap_err("asking for the topic's end")?;
     let mut back = 16;
     loop {
@@ -61,7 +77,7 @@ fn partition_tail(consumer: &BaseConsumer, topic: &str, partition: i32) -> eyre:
     }
 }
 
-fn last_from(consumer: &BaseConsumer, topic: &str, partition: i32, start: i64) -> eyre::Result<Option<Tail>> {
+fn last_from(consumer: &TailConsumer, topic: &str, partition: i32, start: i64) -> eyre::Result<Option<Tail>> {
     let mut assignment = TopicPartitionList::new();
     assignment.add_partition_offset(topic, partition, Offset::Offset(start))?;
     consumer.assign(&assignment)?;
