@@ -6,7 +6,8 @@ const GRADES = {
   UNAVAILABLE: ["unavailable", "unavailable"],
   NOT_CHECKED: ["not_checked", "not checked"],
 };
-const ENDS = { SUCCEEDED: "succeeded", FAILED: "failed", TIMED_OUT: "timed out", ABORTED: "aborted" };
+const WORST = ["FAILED", "UNAVAILABLE", "NOT_CHECKED", "PASSED"];
+const ENDS = { SUCCEEDED: "run succeeded", FAILED: "run failed", TIMED_OUT: "run timed out", ABORTED: "run stopped" };
 const CONNECTIONS = { connecting: "connecting…", live: "live", lost: "connection lost, trying again…" };
 const NAMES = {
   STATE_EXISTS: "State registered",
@@ -63,10 +64,11 @@ function facts(entries) {
 
 function evidence(verdict) {
   if (!verdict) return element("p", { className: "note", text: "No check has been made yet. They run shortly after each registration." });
-  const checks = verdict.findings.map((finding) =>
+  const worstFirst = verdict.findings.toSorted((a, b) => WORST.indexOf(a.status) - WORST.indexOf(b.status));
+  const checks = worstFirst.map((finding) =>
     element("li", { className: "check", data: { check: finding.check.toLowerCase(), status: GRADES[finding.status][0] } },
       element("p", { className: "check-title" }, element("strong", { text: NAMES[finding.check] ?? finding.check }), badge(finding.status)),
-      element("p", { text: `If it passes: ${finding.meaning}.` }),
+      element("p", { text: `Checks that ${finding.meaning}.` }),
       finding.detail && element("p", { className: "detail", text: finding.detail }),
       facts([["Expected", finding.expected], ["Found", finding.found], ["Read from", finding.source]])));
   return element("div", {},
@@ -142,9 +144,9 @@ export function showInstance(instance) {
   const card = known ?? makeCard(key);
   const status = instance.verdict?.status ?? "NOT_CHECKED";
   const running = !instance.termination;
-  const how = running ? "running" : ENDS[instance.termination.outcome] ?? "ended";
+  const how = running ? "running" : ENDS[instance.termination.outcome] ?? "run ended";
   Object.assign(card.dataset, {
-    instance: instance.instanceId, issuer: instance.issuer, status: GRADES[status][0], run: how.replace(" ", "_"), started: instance.block.timestampS,
+    instance: instance.instanceId, issuer: instance.issuer, status: GRADES[status][0], run: (instance.termination?.outcome ?? "running").toLowerCase(), started: instance.block.timestampS,
     block: instance.block.number,
   });
   const [header, earlier, , list, about] = card.children;

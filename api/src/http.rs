@@ -4,11 +4,13 @@ use std::sync::Arc;
 
 use async_graphql::{Request, Response as Answer, ServerError};
 use axum::{
-    body::Bytes,
-    extract::{State, rejection::BytesRejection},
+    body::Body,
+    extract::State,
     http::{HeaderMap, StatusCode, Uri, header},
     response::{IntoResponse, Response},
 };
+
+use futures::StreamExt;
 
 use crate::{origin, schema::failure::UNAVAILABLE, service::Service};
 
@@ -20,9 +22,9 @@ pub(crate) async fn graphql(
     State(service): State<Arc<Service>>,
     uri: Uri,
     headers: HeaderMap,
-    body: Result<Bytes, BytesRejection>,
+    body: Body,
 ) -> Response {
-    let response = match read(&service, &uri, &headers, body) {
+    let response = match read(&service, &uri, &headers, body).await {
         Ok((request, position)) => answer(&service, request, position).await,
         Err(refused) => refused.into_response(),
     };
@@ -39,24 +41,38 @@ impl IntoResponse for Refused {
     }
 }
 
-fn read(
-    service: &Service,
-    uri: &Uri,
-    headers: &HeaderMap,
-    body: Result<Bytes, BytesRejection>,
-) -> Result<(Request, Option<i64>), Refused> {
+async fn read(service: &Service, uri: &Uri, headers: &HeaderMap, body: Body) -> Result<(Request, Option<i64>), Refused> {
     if !origin::is_allowed(headers, uri, &service.settings.allowed_origins) {
         return Err(Refused(StatusCode::FORBIDDEN, "pages of this origin may not use this API".to_owned()));
     }
     if !is_json(headers) {
         return Err(Refused(StatusCode::UNSUPPORTED_MEDIA_TYPE, "send content-type: application/json".to_owned()));
     }
-    let body = body.map_err(|rejection| Refused(rejection.status(), rejection.body_text()))?;
+    let limits = &service.settings.limits;
+    let body = tokio::time::timeout(limits.deadline, collect(body, limits.message_bytes))
+        .await
+        .unwrap_or_else(|_| Err(Refused(StatusCode::REQUEST_TIMEOUT, "the request came too slowly".to_owned())))?;
     if body.trim_ascii_start().starts_with(b"[") {
         return Err(Refused(StatusCode::BAD_REQUEST, "batches are not served: send one query a request".to_owned()));
     }
     let request = serde_json::from_slice(&body).map_err(|error| Refused(StatusCode::BAD_REQUEST, format!("not a GraphQL request: {error}")))?;
     Ok((request, position(headers)?))
+}
+
+/// A body that is too long is read to its end all the same, but not kept: most clients see no answer before they have sent all.
+async fn collect(body: Body, limit: usize) -> Result<Vec<u8>, Refused> {
+    let (mut chunks, mut kept, mut length) = (body.into_data_stream(), Vec::new(), 0_usize);
+    while let Some(chunk) = chunks.next().await {
+        let chunk = chunk.map_err(|error| Refused(StatusCode::BAD_REQUEST, format!("the request broke off: {error}")))?;
+        length = length.saturating_add(chunk.len());
+        if length <= limit {
+            kept.extend_from_slice(&chunk);
+        }
+    }
+    if length > limit {
+        return Err(Refused(StatusCode::PAYLOAD_TOO_LARGE, format!("a request has at most {limit} bytes")));
+    }
+    Ok(kept)
 }
 
 /// A browser asks for leave (CORS preflight) before it sends this type to another origin, so that no page can make its reader ask unawares.

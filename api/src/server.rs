@@ -8,7 +8,7 @@ use std::{
 
 use axum::{
     Router,
-    extract::{DefaultBodyLimit, State},
+    extract::State,
     http::{HeaderValue, Method, StatusCode, header},
     response::IntoResponse,
     routing::{get, post},
@@ -83,7 +83,6 @@ fn router(settings: Settings, token: CancellationToken) -> eyre::Result<Router> 
     let cors = cors(&settings)?;
     let mut router = Router::new()
         .route("/graphql", post(http::graphql))
-        .layer(DefaultBodyLimit::max(settings.limits.message_bytes))
         .layer(cors)
         .route("/graphql/ws", get(websocket::upgrade))
         .route("/schema.graphql", get(async || asset("text/plain; charset=utf-8", STRICT, schema::definition())))
