@@ -6,10 +6,10 @@ use std::{
 };
 
 use alloy::primitives::B256;
-use eyre::{Context, ensure};
+use eyre::Context;
 use futures::{StreamExt, stream};
 use runproof_protocol::{InstanceId, history::StateSelection};
-use sqlx::{PgConnection, pool::PoolConnection, Postgres};
+use sqlx::{Postgres, pool::PoolConnection};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
@@ -302,15 +302,16 @@ fn settle(
     }
 }
 
-/// One key belongs to one following process: held as long as the connection is.
+/// One key belongs to one following process: held as long as the connection is. A process that crashed may hold it for a moment more.
 async fn take_lease(executor: &Executor) -> eyre::Result<PoolConnection<Postgres>> {
     let mut connection = executor.pool.acquire().await.context("Postgres does not answer")?;
     let issuer = executor.chain.issuer;
-    let taken: bool = sqlx::query_scalar("select pg_try_advisory_lock(hashtextextended('runproof follower ' || $1, 0))")
+    sqlx::query("set lock_timeout = '3s'").execute(&mut *connection).await?;
+    sqlx::query("select pg_advisory_lock(hashtextextended('runproof follower ' || $1, 0))")
         .bind(issuer.to_string())
-        .fetch_one(&mut *connection as &mut PgConnection)
-        .await?;
-    ensure!(taken, "another process follows with the key of {issuer}: stop it, or give this one a key of its own");
+        .execute(&mut *connection)
+        .await
+        .wrap_err_with(|| format!("another process follows with the key of {issuer}: stop it, or give this one a key of its own"))?;
     Ok(connection)
 }
 

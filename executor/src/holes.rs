@@ -41,8 +41,9 @@ impl HoleWatch {
         match stop {
             Some((index, hole)) => (index, Some(hole)),
             None => {
-                for hole in self.seen.keys() {
-                    tracing::warn!(after = hole.after, found = hole.found, "the history leaves events out; going on without them");
+                if !self.seen.is_empty() {
+                    let holes = self.seen.len();
+                    tracing::warn!(holes, last_event_id, "the history leaves events out; going on without them");
                 }
                 (events.len(), None)
             }
