@@ -110,7 +110,9 @@ async fn registrations(
             Ok(RegistryEvent::InstanceTerminated { issuer: by, instance, count, outcome, .. }) if by == issuer => {
                 found.push(Registration::Termination { instance, count, outcome });
             }
-            Ok(RegistryEvent::ParticipantSet { issuer: by, instance: None, participant, allowed: true }) if by == issuer => {
+            Ok(RegistryEvent::ParticipantSet { issuer: by, instance: None, participant, allowed: true })
+                if by == issuer =>
+            {
                 found.push(Registration::Participant(participant));
             }
             _ => {}
@@ -120,7 +122,12 @@ async fn registrations(
 }
 
 /// Adopted states must be those captured here, as far as they are captured yet.
-async fn require_equal(sql: &mut PgConnection, instance: InstanceId, first: u64, states: &[StateId]) -> eyre::Result<()> {
+async fn require_equal(
+    sql: &mut PgConnection,
+    instance: InstanceId,
+    first: u64,
+    states: &[StateId],
+) -> eyre::Result<()> {
     let captured: Vec<Vec<u8>> = sqlx::query_scalar(
         "select state_id from executor.state where instance_id = $1 and sequence >= $2 order by sequence limit $3",
     )

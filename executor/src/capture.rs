@@ -59,11 +59,12 @@ impl Tracked {
     /// # Errors
     /// [`CaptureError`].
     pub async fn resume(executor: &Executor, arn: &str, sighted: Sighted) -> Result<Self, CaptureError> {
-        let rows: Vec<String> =
-            sqlx::query_scalar("select event::text from executor.history_event where instance_id = $1 order by event_id")
-                .bind(sighted.instance.as_slice())
-                .fetch_all(&executor.pool)
-                .await?;
+        let rows: Vec<String> = sqlx::query_scalar(
+            "select event::text from executor.history_event where instance_id = $1 order by event_id",
+        )
+        .bind(sighted.instance.as_slice())
+        .fetch_all(&executor.pool)
+        .await?;
         let mut capture = Capture::new(sighted.origin.clone(), sighted.selection);
         for row in rows {
             capture.take(&serde_json::from_str(&row)?)?;

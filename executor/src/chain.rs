@@ -194,25 +194,47 @@ impl Chain {
     /// The contract refuses them (the message says why), or the node does not answer.
     pub async fn sign(&self, calls: Vec<Bytes>, nonce: u64) -> eyre::Result<Signed> {
         let data = self.contract.multicall(calls).calldata().clone();
-        let request = TransactionRequest::default()
-            .with_from(self.issuer)
-            .with_to(self.registry.address)
-            .with_input(data)
-            .with_chain_id(self.registry.chain_id)
-            .with_nonce(nonce);
-        let estimate = self.provider.estimate_gas(request.clone()).await.map_err(refusal)?;
+        let request = self.request(data.clone(), nonce);
+        let estimate = self.provider.estimate_gas(request).await.map_err(refusal)?;
+        // What other transactions do to the issuer's chain in between may cost a little more than the estimate.
+        self.sign_with(data, nonce, estimate + estimate / 4, (0, 0)).await
+    }
+
+    /// Signs a call of the contract with this limit of gas, at present fees, and at least at these: most in all, and tip, wei a gas.
+    ///
+    /// # Errors
+    /// The node does not answer.
+    pub async fn sign_with(&self, data: Bytes, nonce: u64, gas: u64, least: (u128, u128)) -> eyre::Result<Signed> {
         let fees = self.provider.estimate_eip1559_fees().await?;
-        let tip = fees.max_priority_fee_per_gas.max(self.min_tip_wei);
         let base = fees.max_fee_per_gas.saturating_sub(fees.max_priority_fee_per_gas);
-        let envelope = request
-            // What other transactions do to the issuer's chain in between may cost a little more than the estimate.
-            .with_gas_limit(estimate + estimate / 4)
+        let tip = fees.max_priority_fee_per_gas.max(self.min_tip_wei).max(least.1);
+        let envelope = self
+            .request(data, nonce)
+            .with_gas_limit(gas)
             .with_max_priority_fee_per_gas(tip)
-            .with_max_fee_per_gas(base.saturating_add(tip))
+            .with_max_fee_per_gas(base.saturating_add(tip).max(least.0))
             .build(&self.wallet)
             .await?;
         let raw = alloy::eips::eip2718::Encodable2718::encoded_2718(&envelope);
         Ok(Signed { hash: *envelope.tx_hash(), raw: raw.into(), nonce })
+    }
+
+    fn request(&self, data: Bytes, nonce: u64) -> TransactionRequest {
+        TransactionRequest::default()
+            .with_from(self.issuer)
+            .with_to(self.registry.address)
+            .with_input(data)
+            .with_chain_id(self.registry.chain_id)
+            .with_nonce(nonce)
+    }
+
+    /// Base fee of the newest block, wei a gas (EIP-1559).
+    ///
+    /// # Errors
+    /// The node does not answer.
+    pub async fn base_fee_wei(&self) -> eyre::Result<u64> {
+        let block = self.provider.get_block_by_number(BlockNumberOrTag::Latest).await?;
+        Ok(block.and_then(|block| block.header.base_fee_per_gas()).unwrap_or_default())
     }
 }
 

@@ -4,12 +4,7 @@ use alloy::primitives::{Address, B256};
 use eyre::Context;
 use runproof_protocol::{ModelId, history::StateSelection};
 
-use crate::{
-    arn::ExecutionArn,
-    executor::Executor,
-    sight::parse_selection,
-    transaction,
-};
+use crate::{arn::ExecutionArn, executor::Executor, sight::parse_selection, transaction};
 
 /// A model that is deployed and registered.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -27,7 +22,9 @@ pub enum DeployError {
     #[error("the model is not a JSON object in UTF-8: give a state machine in the Amazon States Language")]
     NotJson,
     /// The selection decides over state ids, so it cannot change.
-    #[error("model {model} was deployed with the selection `{stored}`, which decides over the ids of its states: keep it, or deploy a changed file")]
+    #[error(
+        "model {model} was deployed with the selection `{stored}`, which decides over the ids of its states: keep it, or deploy a changed file"
+    )]
     SelectionDiffers {
         /// The model.
         model: ModelId,
@@ -84,11 +81,13 @@ impl Executor {
     async fn store_deployment(&self, model: ModelId, arn: &str, participants: &[Address]) -> eyre::Result<()> {
         let mut sql = self.pool.begin().await?;
         // An engine that was set up anew may give a former model's ARN to this one.
-        sqlx::query("update executor.model set state_machine_arn = null where state_machine_arn = $2 and model_id <> $1")
-            .bind(model.as_slice())
-            .bind(arn)
-            .execute(&mut *sql)
-            .await?;
+        sqlx::query(
+            "update executor.model set state_machine_arn = null where state_machine_arn = $2 and model_id <> $1",
+        )
+        .bind(model.as_slice())
+        .bind(arn)
+        .execute(&mut *sql)
+        .await?;
         sqlx::query("update executor.model set state_machine_arn = $2 where model_id = $1")
             .bind(model.as_slice())
             .bind(arn)

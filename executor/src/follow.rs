@@ -217,7 +217,8 @@ impl Following {
     /// Takes what is new of each tracked execution; complete if none is left.
     async fn capture(&mut self) -> eyre::Result<Progress> {
         let executor = &self.executor;
-        let looks: Vec<_> = self.tracked.iter_mut().map(|(arn, tracked)| look(executor, arn.clone(), tracked)).collect();
+        let looks: Vec<_> =
+            self.tracked.iter_mut().map(|(arn, tracked)| look(executor, arn.clone(), tracked)).collect();
         let looks: Vec<_> = stream::iter(looks).buffer_unordered(CONCURRENT).collect().await;
         let mut failure = None;
         for (arn, look) in looks {
@@ -272,10 +273,11 @@ impl Following {
     }
 
     async fn instance_of(&self, arn: &str) -> eyre::Result<Vec<InstanceId>> {
-        let ids: Vec<Vec<u8>> = sqlx::query_scalar("select instance_id from executor.instance where execution_arn = $1")
-            .bind(arn)
-            .fetch_all(&self.executor.pool)
-            .await?;
+        let ids: Vec<Vec<u8>> =
+            sqlx::query_scalar("select instance_id from executor.instance where execution_arn = $1")
+                .bind(arn)
+                .fetch_all(&self.executor.pool)
+                .await?;
         ids.iter().map(|id| InstanceId::try_from(&id[..]).map_err(Into::into)).collect()
     }
 }
@@ -311,7 +313,9 @@ async fn take_lease(executor: &Executor) -> eyre::Result<PoolConnection<Postgres
         .bind(issuer.to_string())
         .execute(&mut *connection)
         .await
-        .wrap_err_with(|| format!("another process follows with the key of {issuer}: stop it, or give this one a key of its own"))?;
+        .wrap_err_with(|| {
+            format!("another process follows with the key of {issuer}: stop it, or give this one a key of its own")
+        })?;
     Ok(connection)
 }
 

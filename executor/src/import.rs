@@ -40,7 +40,9 @@ pub enum ImportError {
     #[error(transparent)]
     Trace(#[from] TraceError),
     /// The trace belongs to another run or model than the instance document.
-    #[error("the trace is of {field} `{trace}`, the instance document says `{document}`: they belong to different runs")]
+    #[error(
+        "the trace is of {field} `{trace}`, the instance document says `{document}`: they belong to different runs"
+    )]
     Differs {
         /// `execution` or `state machine`.
         field: &'static str,
@@ -50,7 +52,9 @@ pub enum ImportError {
         document: String,
     },
     /// An event that is no state by the selection.
-    #[error("event {index} of the trace has the type `{event_type}`, which the selection `{selection}` does not take for a state")]
+    #[error(
+        "event {index} of the trace has the type `{event_type}`, which the selection `{selection}` does not take for a state"
+    )]
     NotAState {
         /// Zero-based place in the list.
         index: usize,
@@ -60,7 +64,9 @@ pub enum ImportError {
         selection: &'static str,
     },
     /// A status that is none of AWS's.
-    #[error("the instance document has the status `{0}`: give RUNNING, SUCCEEDED, FAILED, TIMED_OUT or ABORTED, or leave it out")]
+    #[error(
+        "the instance document has the status `{0}`: give RUNNING, SUCCEEDED, FAILED, TIMED_OUT or ABORTED, or leave it out"
+    )]
     UnknownStatus(String),
     /// A time that cannot be read.
     #[error("the instance document has the startDate `{0}`: give RFC 3339, or leave it out")]

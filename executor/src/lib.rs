@@ -18,6 +18,7 @@ pub mod import;
 pub mod plan;
 pub mod protocol_document;
 pub mod registration;
+mod replacement;
 pub mod request;
 pub mod settings;
 pub mod sight;

@@ -205,9 +205,9 @@ impl Executor {
         .bind(self.settings.max_batch as i64)
         .fetch_all(&mut *sql)
         .await?;
-        let open = rows.into_iter().map(|(id, predecessor)| {
-            Ok((StateId::try_from(&id[..])?, predecessor.map(u32::try_from).transpose()?))
-        });
+        let open = rows
+            .into_iter()
+            .map(|(id, predecessor)| Ok((StateId::try_from(&id[..])?, predecessor.map(u32::try_from).transpose()?)));
         Ok(Captured {
             model: ModelId::try_from(&model[..])?,
             instance,

@@ -173,15 +173,14 @@ impl StepFunctions {
     /// # Errors
     /// [`StepFunctionsError::ExecutionUnknown`].
     pub async fn describe_execution(&self, arn: &str) -> Result<Execution, StepFunctionsError> {
-        let found =
-            self.client.describe_execution().execution_arn(arn).send().await.map_err(|error| {
-                match error.as_service_error() {
-                    Some(service) if service.is_execution_does_not_exist() => {
-                        StepFunctionsError::ExecutionUnknown(arn.into())
-                    }
-                    _ => failed("DescribeExecution")(error),
+        let found = self.client.describe_execution().execution_arn(arn).send().await.map_err(|error| {
+            match error.as_service_error() {
+                Some(service) if service.is_execution_does_not_exist() => {
+                    StepFunctionsError::ExecutionUnknown(arn.into())
                 }
-            })?;
+                _ => failed("DescribeExecution")(error),
+            }
+        })?;
         Ok(Execution {
             arn: found.execution_arn.parse()?,
             state_machine_arn: found.state_machine_arn,
@@ -271,7 +270,8 @@ fn event(event: &SdkEvent) -> HistoryEvent {
 
 /// Milliseconds since the Unix epoch, to the nearest: AWS sends seconds as a decimal fraction, whose nearest double may lie below it.
 fn epoch_ms(time: &DateTime) -> i64 {
-    let ms = (i128::from(time.secs()) * 1_000_000_000 + i128::from(time.subsec_nanos()) + 500_000).div_euclid(1_000_000);
+    let ms =
+        (i128::from(time.secs()) * 1_000_000_000 + i128::from(time.subsec_nanos()) + 500_000).div_euclid(1_000_000);
     i64::try_from(ms).unwrap_or_default()
 }
 

@@ -10,6 +10,7 @@ use sqlx::{PgConnection, PgPool};
 use crate::{
     chain::{Block, Chain, Signed},
     plan::Registration,
+    replacement,
 };
 
 /// A stored transaction that is not known to be final.
@@ -100,7 +101,9 @@ pub(crate) async fn store_registration(
 pub(crate) async fn send(chain: &Chain, hash: B256, raw: &[u8]) {
     match chain.provider().send_raw_transaction(raw).await {
         Ok(_) => tracing::debug!(transaction = %hash, "transaction sent"),
-        Err(error) => tracing::warn!(transaction = %hash, %error, "the node did not take the transaction; looking for it"),
+        Err(error) => {
+            tracing::warn!(transaction = %hash, %error, "the node did not take the transaction; looking for it")
+        }
     }
 }
 
@@ -207,7 +210,9 @@ async fn settle(pool: &PgPool, chain: &Chain, stored: &Stored, expected_nonce: u
         set_status(pool, stored.id, "abandoned").await?;
         return Ok(false);
     }
-    if chain.provider().get_transaction_by_hash(stored.hash).await?.is_none() {
+    if replacement::is_underpriced(chain, &stored.raw).await? {
+        replacement::replace(pool, chain, stored.id, stored.hash, &stored.raw).await?;
+    } else if chain.provider().get_transaction_by_hash(stored.hash).await?.is_none() {
         send(chain, stored.hash, &stored.raw).await;
     }
     Ok(true)
