@@ -5,7 +5,10 @@ use alloy::{
     rlp,
     rpc::types::EIP1186AccountProofResponse,
 };
-use alloy_trie::{Nibbles, TrieAccount, proof::verify_proof};
+use alloy_trie::{
+    Nibbles, TrieAccount,
+    proof::{ProofVerificationError, verify_proof},
+};
 
 /// The proved values of `slots`, in that order. An error says what does not hold.
 pub(crate) fn prove_slots<const N: usize>(
@@ -26,14 +29,19 @@ pub(crate) fn prove_slots<const N: usize>(
     };
     let key = Nibbles::unpack(keccak256(address));
     verify_proof(state_root, key, Some(rlp::encode(account)), &response.account_proof)
-        .map_err(|error| format!("account: {error}"))?;
+        .map_err(|error| shortened("account", &error))?;
     let mut values = [B256::ZERO; N];
     for ((slot, stored), value) in slots.iter().zip(&response.storage_proof).zip(&mut values) {
         // A slot that is zero is absent from the trie: then its absence is proved.
         let expected = (!stored.value.is_zero()).then(|| rlp::encode(stored.value));
         verify_proof(response.storage_hash, Nibbles::unpack(keccak256(slot)), expected, &stored.proof)
-            .map_err(|error| format!("slot {slot}: {error}"))?;
+            .map_err(|error| shortened(&format!("slot {slot}"), &error))?;
         *value = stored.value.into();
     }
     Ok(values)
+}
+
+/// The library's errors show whole trie nodes.
+fn shortened(what: &str, error: &ProofVerificationError) -> String {
+    format!("{what}: {}", error.to_string().chars().take(80).collect::<String>())
 }

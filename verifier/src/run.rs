@@ -1,5 +1,7 @@
 //! A run as the chain tells it: storage proved against a pinned block, and the logs that made it.
 
+use std::time::Duration;
+
 use alloy::{
     primitives::{Address, B256},
     providers::Provider,
@@ -27,8 +29,9 @@ use crate::{
     proof,
 };
 
-/// The chain may move, and reorganise, between two questions: then all are asked again, as of a newer block.
-const ATTEMPTS: u32 = 5;
+/// The chain may move, and reorganise, between two questions: then all are asked again, as of a newer block, after a while that doubles each time.
+const FIRST_PAUSE: Duration = Duration::from_millis(50);
+const LAST_PAUSE: Duration = Duration::from_millis(1600);
 
 impl Chain {
     /// Who registered the instance, if it was one only.
@@ -58,20 +61,23 @@ impl Chain {
         issuer: Address,
         instance: InstanceId,
     ) -> Result<(Pinned, RegisteredRun), VerifyError> {
-        let mut attempt = 1;
+        let mut pause = FIRST_PAUSE;
         loop {
+            let last = pause > LAST_PAUSE;
             let at = self.pin().await?;
-            let last = attempt == ATTEMPTS;
-            attempt += 1;
-            let proved = match self.proved_instance(&at, issuer, instance).await {
+            match self.proved_instance(&at, issuer, instance).await {
+                Ok(proved) => {
+                    let run = self.registered_run(&at, issuer, instance, proved).await?;
+                    if last || run.folds_to_proved_head() {
+                        return Ok((at, run));
+                    }
+                }
                 // Nodes such as anvil prove the newest block only, which may be another one by now.
-                Err(VerifyError::Proof { .. } | VerifyError::Node { request: "eth_getProof", .. }) if !last => continue,
-                proved => proved?,
-            };
-            let run = self.registered_run(&at, issuer, instance, proved).await?;
-            if last || run.folds_to_proved_head() {
-                return Ok((at, run));
+                Err(VerifyError::Proof { .. } | VerifyError::Node { request: "eth_getProof", .. }) if !last => {}
+                Err(error) => return Err(error),
             }
+            tokio::time::sleep(pause).await;
+            pause *= 2;
         }
     }
 

@@ -9,7 +9,7 @@ use alloy::{
     network::EthereumWallet,
     primitives::{Address, B256, Bytes, U256, keccak256},
     providers::{DynProvider, Provider, ProviderBuilder},
-    rpc::types::TransactionReceipt,
+    rpc::types::{TransactionReceipt, TransactionRequest},
     signers::{SignerSync, local::PrivateKeySigner},
     sol_types::{SolCall, SolStruct},
 };
@@ -28,6 +28,7 @@ use runproof_protocol::{
 };
 use runproof_stack::{CHAIN_ID, namehash};
 use runproof_verifier::Settings;
+use tokio::sync::Mutex;
 
 use crate::{site::Site, stack};
 
@@ -59,7 +60,7 @@ impl Account {
     pub async fn new() -> Self {
         let key = PrivateKeySigner::random();
         let chain = stack().await.chain().expect("started");
-        chain.fund(key.address(), U256::from(10u64.pow(18))).await.expect("accounts can be funded");
+        fund(chain.provider(), key.address()).await;
         let wallet = EthereumWallet::new(key.clone());
         let url = chain.http_url().parse().expect("a URL");
         let provider = ProviderBuilder::new().wallet(wallet).connect_http(url).erased();
@@ -72,7 +73,7 @@ impl Account {
     }
 
     pub async fn send(&self, to: Address, call: impl SolCall) -> TransactionReceipt {
-        let request = alloy::rpc::types::TransactionRequest::default().to(to).input(call.abi_encode().into());
+        let request = TransactionRequest::default().to(to).input(call.abi_encode().into());
         let sent = self.provider.send_transaction(request).await.expect("the call is taken");
         let receipt = sent.get_receipt().await.expect("the call is mined");
         assert!(receipt.status(), "the call reverted");
@@ -128,6 +129,10 @@ impl Issuer {
         settings.allow_private_addresses = true;
         settings.document_timeout = Duration::from_millis(1500);
         settings
+    }
+
+    pub fn contract(&self) -> Address {
+        self.registry.address
     }
 
     pub fn protocol_path(&self) -> String {
@@ -273,6 +278,16 @@ impl Issuer {
         let registrar = stack().await.chain().expect("started").ens().reverse_registrar;
         self.account.send(registrar, EnsReverseRegistrar::setNameCall { name: name.into() }).await;
     }
+}
+
+/// By a transfer: a balance set by the node's own means changes the state without a block, and no proof holds until the next one.
+async fn fund(provider: &DynProvider, account: Address) {
+    static ALONE: Mutex<()> = Mutex::const_new(());
+    let _alone = ALONE.lock().await;
+    let rich = *provider.get_accounts().await.expect("the node answers").last().expect("unlocked accounts");
+    let transfer = TransactionRequest::default().from(rich).to(account).value(U256::from(10u64.pow(18)));
+    let sent = provider.send_transaction(transfer).await.expect("the transfer is taken");
+    assert!(sent.get_receipt().await.expect("the transfer is mined").status());
 }
 
 /// The states of a run of this length.

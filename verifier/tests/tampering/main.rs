@@ -5,13 +5,14 @@ mod judged;
 mod site;
 mod suite;
 mod unanswered;
+mod worker;
 
 use std::{future::Future, path::Path, sync::LazyLock};
 
 use runproof_stack::{Mining, Part, Ports, Stack, StackOptions};
 use tokio::{runtime::Runtime, sync::OnceCell};
 
-/// One runtime for all tests: the chain lives as long as the thread that started it.
+/// One runtime for all tests: the stack lives as long as the thread that started it.
 static RUNTIME: LazyLock<Runtime> = LazyLock::new(|| {
     rustls::crypto::aws_lc_rs::default_provider().install_default().expect("no other provider is installed");
     Runtime::new().expect("threads can be started")
@@ -24,7 +25,7 @@ fn run(test: impl Future<Output = ()> + Send + 'static) {
     }
 }
 
-/// The chain that all tests share; each deploys a registry of its own.
+/// The parts that all tests share; each deploys a registry of its own.
 async fn stack() -> &'static Stack {
     STACK
         .get_or_init(|| async {
@@ -33,10 +34,10 @@ async fn stack() -> &'static Stack {
             let options = StackOptions {
                 ports: Ports::free().expect("free ports"),
                 mining: Mining::EachTransaction,
-                parts: [Part::Chain].into(),
+                parts: [Part::Chain, Part::Postgres].into(),
                 ..StackOptions::new(folder)
             };
-            Stack::start(options).await.expect("the chain starts; `make setup` installs it")
+            Stack::start(options).await.expect("the stack starts; `make setup` installs it")
         })
         .await
 }
