@@ -8,8 +8,8 @@ use std::{
 };
 
 use eyre::{OptionExt, WrapErr, bail, ensure};
-use rustls_pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject};
 use runproof_protocol::Fingerprint;
+use rustls_pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject};
 use serde::Serialize;
 use x509_parser::prelude::{FromDer, GeneralName, X509Certificate};
 
@@ -228,10 +228,8 @@ mod tests {
         let (mine, other) = (tempfile::tempdir().expect("a folder"), tempfile::tempdir().expect("a folder"));
         ensure_certificate(mine.path(), &localhost()).expect("made");
         ensure_certificate(other.path(), &localhost()).expect("made");
-        let given = |key: &Path| CertificateSource::Given {
-            certificate: mine.path().join(CERTIFICATE),
-            key: key.join(KEY),
-        };
+        let given =
+            |key: &Path| CertificateSource::Given { certificate: mine.path().join(CERTIFICATE), key: key.join(KEY) };
         let target = tempfile::tempdir().expect("a folder");
         assert!(ensure_certificate(target.path(), &given(other.path())).is_err());
         let adopted = ensure_certificate(target.path(), &given(mine.path())).expect("adopted");

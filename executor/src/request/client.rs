@@ -106,7 +106,11 @@ async fn post(client: &reqwest::Client, site_url: &str, request: &SignedRequest)
     }
 }
 
-async fn bound_certificates(ask: &Ask, provider: &impl Provider, site_url: &str) -> eyre::Result<BTreeSet<Fingerprint>> {
+async fn bound_certificates(
+    ask: &Ask,
+    provider: &impl Provider,
+    site_url: &str,
+) -> eyre::Result<BTreeSet<Fingerprint>> {
     let bound = bindings(provider, ask.registry, ask.issuer, ask.registry_deployed_at_block).await?;
     let valid = bound.into_iter().filter(|binding| binding.revoked_at_block.is_none() && binding.uri == site_url);
     Ok(valid.map(|binding| binding.fingerprint).collect())

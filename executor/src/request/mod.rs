@@ -14,7 +14,7 @@ pub mod signed;
 pub mod waiting;
 pub mod watch;
 
-use std::{future::Future, time::Duration};
+use std::time::Duration;
 
 use alloy::{
     primitives::Address,
@@ -76,42 +76,42 @@ impl Requests {
     /// # Errors
     /// None that a restart would mend; the signature is that of all long-running parts.
     pub async fn run(&self, token: CancellationToken) -> eyre::Result<()> {
-        let chain = self.rounds("requests on chain", &token, async |from: &mut Option<u64>| self.watch(from).await);
-        let queues = self.rounds("tokens of waiting tasks", &token, async |known: &mut queue::Known| {
-            self.receive_tokens(known).await
-        });
-        let decisions = self.rounds("decisions", &token, async |(): &mut ()| self.settle().await);
-        tokio::join!(chain, queues, decisions);
+        let work = async { tokio::join!(self.follow_chain(), self.follow_queues(), self.follow_arrivals()) };
+        token.run_until_cancelled(work).await;
         Ok(())
     }
 
-    async fn rounds<S: Default>(
-        &self,
-        what: &'static str,
-        token: &CancellationToken,
-        mut round: impl AsyncFnMut(&mut S) -> eyre::Result<()>,
-    ) {
-        let mut state = S::default();
-        let work = async {
-            loop {
-                match tokio::time::timeout(ROUND, round(&mut state)).await {
-                    Ok(Ok(())) => {}
-                    Ok(Err(error)) => tracing::warn!(what, error = format!("{error:#}"), "will be tried again"),
-                    Err(_) => tracing::warn!(what, limit_s = ROUND.as_secs(), "took too long, will be tried again"),
-                }
-                // Chain and engine tell nobody: they are looked at in intervals, sooner if one of the parts here stored something.
-                let _ = tokio::time::timeout(self.poll_interval, self.arrival(what)).await;
-            }
-        };
-        token.run_until_cancelled(work).await;
+    async fn follow_chain(&self) {
+        let mut from = None;
+        loop {
+            attempt("requests on chain", self.watch(&mut from)).await;
+            // The chain tells nobody: it is looked at in intervals.
+            tokio::time::sleep(self.poll_interval).await;
+        }
     }
 
-    fn arrival(&self, what: &'static str) -> impl Future<Output = ()> {
-        async move {
-            match what {
-                "decisions" => self.arrived.notified().await,
-                _ => std::future::pending().await,
-            }
+    async fn follow_queues(&self) {
+        let mut known = queue::Known::new();
+        loop {
+            attempt("tokens of waiting tasks", self.receive_tokens(&mut known)).await;
+            tokio::time::sleep(self.poll_interval).await;
         }
+    }
+
+    async fn follow_arrivals(&self) {
+        loop {
+            attempt("decisions", self.settle()).await;
+            // A state that is captured meanwhile may be what a request waits for, too.
+            let _ = tokio::time::timeout(self.poll_interval, self.arrived.notified()).await;
+        }
+    }
+}
+
+/// One round of work; what fails in it is logged, and tried again in the next.
+async fn attempt(what: &'static str, round: impl Future<Output = eyre::Result<()>> + Send) {
+    match tokio::time::timeout(ROUND, round).await {
+        Ok(Ok(())) => {}
+        Ok(Err(error)) => tracing::warn!(what, error = format!("{error:#}"), "will be tried again"),
+        Err(_) => tracing::warn!(what, limit_s = ROUND.as_secs(), "took too long, will be tried again"),
     }
 }

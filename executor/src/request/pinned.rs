@@ -18,7 +18,9 @@ pub fn client_config(fingerprints: BTreeSet<Fingerprint>) -> Result<ClientConfig
     let provider = Arc::new(aws_lc_rs::default_provider());
     let verifier = Arc::new(Pinned { fingerprints, provider: provider.clone() });
     let config = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions()?;
-    Ok(config.dangerous().with_custom_certificate_verifier(verifier).with_no_client_auth())
+    let mut config = config.dangerous().with_custom_certificate_verifier(verifier).with_no_client_auth();
+    config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+    Ok(config)
 }
 
 #[derive(Debug)]

@@ -40,7 +40,7 @@ fn collect(machine: &Value, found: &mut Vec<WaitingState>) {
     for (name, state) in states.into_iter().flatten() {
         if state.get("Resource").and_then(Value::as_str).is_some_and(|resource| resource.ends_with(RESOURCE)) {
             let url = |parameters: &str| state.get(parameters)?.get("QueueUrl")?.as_str().map(str::to_owned);
-            let queue_url = url("Parameters").or_else(|| url("Arguments"));
+            let queue_url = url("Parameters").or_else(|| url("Arguments")).filter(|url| !url.starts_with("{%"));
             found.push(WaitingState { name: name.clone(), queue_url });
         }
         let branches = state.get("Branches").and_then(Value::as_array).into_iter().flatten();
@@ -91,7 +91,10 @@ impl Requests {
                 }
             }
         }
-        let receiving = names.iter().filter_map(|name| known.get(name)).map(|url| self.receive(url));
+        let mut receiving = Vec::new();
+        for url in names.iter().filter_map(|name| known.get(name)) {
+            receiving.push(self.receive(url));
+        }
         join_all(receiving).await.into_iter().collect()
     }
 
@@ -152,11 +155,12 @@ mod tests {
             "B": {"Type": "Parallel", "Branches": [{"States": {"C": wait("c")}}]},
             "D": {"Type": "Map", "ItemProcessor": {"States": {"E": {"Type": "Map", "Iterator": {"States": {"F": wait("f")}}}}}},
             "G": {"Type": "Task", "Resource": "arn:aws:states:::sqs:sendMessage", "Parameters": {"QueueUrl": "g"}},
+            "I": {"Type": "Task", "Resource": "arn:aws:states:::sqs:sendMessage.waitForTaskToken", "Arguments": {"QueueUrl": "{% $q %}"}},
             "H": {"Type": "Task", "Resource": "arn:aws-cn:states:::sqs:sendMessage.waitForTaskToken", "Parameters": {"QueueUrl.$": "$.q"}},
         }});
         let found = waiting_states(model.to_string().as_bytes());
         let found: Vec<_> = found.iter().map(|state| (state.name.as_str(), state.queue_url.as_deref())).collect();
-        assert_eq!(found, [("A", Some("http://h/1/a")), ("C", Some("c")), ("F", Some("f")), ("H", None)]);
+        assert_eq!(found, [("A", Some("http://h/1/a")), ("C", Some("c")), ("F", Some("f")), ("H", None), ("I", None)]);
         assert!(waiting_states(b"not JSON").is_empty());
         assert!(waiting_states(b"{\"States\": 1}").is_empty());
     }

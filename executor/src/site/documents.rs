@@ -11,7 +11,10 @@ use sqlx::PgPool;
 
 /// A model's bytes as published.
 pub(super) async fn model(database: &PgPool, id: &[u8]) -> sqlx::Result<Option<Vec<u8>>> {
-    sqlx::query_scalar("select document from executor.model where model_id = $1").bind(id).fetch_optional(database).await
+    sqlx::query_scalar("select document from executor.model where model_id = $1")
+        .bind(id)
+        .fetch_optional(database)
+        .await
 }
 
 /// An instance document's bytes as published.

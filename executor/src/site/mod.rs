@@ -60,9 +60,12 @@ pub async fn serve(settings: SiteSettings, listener: TcpListener, token: Cancell
     let stop = async {
         token.run_until_cancelled(pem.reload_when_changed(&tls)).await;
         handle.graceful_shutdown(Some(GRACE));
+        std::future::pending().await
     };
     tracing::info!(%address, url = settings.public_url, issuer = %settings.issuer, "site is served");
     let serving = server.serve(routes::router(settings).into_make_service());
-    let (served, ()) = tokio::join!(serving, stop);
-    served.wrap_err("the site could not be served")
+    tokio::select! {
+        served = serving => served.wrap_err("the site could not be served"),
+        () = stop => Ok(()),
+    }
 }

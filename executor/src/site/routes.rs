@@ -72,16 +72,13 @@ async fn content_addressed(
     if let Some(bytes) = documents::model(database, instance.as_slice()).await? {
         return Ok(bytes_document(&asked, name, Lifetime::Immutable, bytes));
     }
-    let protocol = protocol_document::instance_protocol(database, site.registry, site.issuer, &site.public_url, instance);
+    let protocol =
+        protocol_document::instance_protocol(database, site.registry, site.issuer, &site.public_url, instance);
     let bytes = serde_json::to_vec(&protocol.await?.ok_or(Failure::NotFound)?)?;
     Ok(bytes_document(&asked, &hex::encode(sha256(&bytes)), Lifetime::Changing, bytes))
 }
 
-async fn instance(
-    State(site): State<Site>,
-    Path(name): Path<String>,
-    asked: HeaderMap,
-) -> Result<Response, Failure> {
+async fn instance(State(site): State<Site>, Path(name): Path<String>, asked: HeaderMap) -> Result<Response, Failure> {
     let instance: InstanceId = id(&name)?;
     let bytes = documents::instance(&site.database, instance.as_slice()).await?.ok_or(Failure::NotFound)?;
     Ok(bytes_document(&asked, &name, Lifetime::Immutable, bytes))
