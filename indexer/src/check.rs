@@ -180,3 +180,7 @@ fn transaction(receipt: &TransactionReceipt) -> Transaction {
         effective_gas_price_wei: receipt.effective_gas_price,
     }
 }
+
+#[cfg(test)]
+#[path = "check_tests.rs"]
+mod tests;

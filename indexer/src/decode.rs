@@ -139,3 +139,7 @@ fn events(event: RegistryEvent) -> Result<Vec<Event>, String> {
 fn countable(number: u64) -> Result<(), String> {
     i64::try_from(number).map(drop).map_err(|_| format!("{number} was never counted to"))
 }
+
+#[cfg(test)]
+#[path = "decode_tests.rs"]
+mod tests;

@@ -37,8 +37,9 @@ pub enum IndexError {
     },
     /// The chain has replaced what it had called final.
     #[error(
-        "block {number} is {theirs:?} at the node but {ours} in the journal, which knows all up to {finalized} as final: nothing was written. \
-         Check that rpc_url is a node of the same chain (a development chain that was started anew is another one); if the chain did revert, index into a new database"
+        "block {number} is {} at the node but {ours} in the journal, which knows all up to {finalized} as final: nothing was written. \
+         Check that rpc_url is a node of the same chain (a development chain that was started anew is another one); if the chain did revert, index into a new database",
+        theirs.map_or_else(|| "missing".to_owned(), |hash| hash.to_string())
     )]
     ForkBelowFinalized {
         /// The block.
