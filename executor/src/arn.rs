@@ -78,6 +78,11 @@ pub fn last_part(arn: &str) -> &str {
     arn.rsplit(':').next().unwrap_or(arn)
 }
 
+/// Name in a state machine's ARN, whose version or alias may follow it; of another text, its last part.
+pub fn state_machine_name(arn: &str) -> &str {
+    if arn.starts_with("arn:") { arn.split(':').nth(6).unwrap_or(arn) } else { last_part(arn) }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -87,6 +92,14 @@ mod tests {
         let arn: ExecutionArn = "arn:aws:states:us-east-1:726210406721:execution:etl:run-1".parse().expect("an ARN");
         assert_eq!((arn.account.as_str(), arn.name.as_str()), ("726210406721", "run-1"));
         assert_eq!(arn.state_machine_arn(), "arn:aws:states:us-east-1:726210406721:stateMachine:etl");
+    }
+
+    #[test]
+    fn versions_of_a_state_machine_have_its_name() {
+        let arn = "arn:aws:states:us-east-1:1:stateMachine:etl";
+        assert_eq!(state_machine_name(arn), "etl");
+        assert_eq!(state_machine_name(&format!("{arn}:7")), "etl");
+        assert_eq!(state_machine_name("etl"), "etl");
     }
 
     #[test]

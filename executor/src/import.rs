@@ -10,7 +10,13 @@ use runproof_protocol::{
 use serde_json::{Map, Value};
 use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 
-use crate::{arn::last_part, capture::store_states, executor::Executor, sight::show_selection, transaction};
+use crate::{
+    arn::{last_part, state_machine_name},
+    capture::store_states,
+    executor::Executor,
+    sight::show_selection,
+    transaction,
+};
 
 /// An imported run, registered.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -152,15 +158,15 @@ fn check(model: &[u8], instance: &[u8], trace: &[u8], selection: StateSelection)
     let document = object("instance document", instance)?;
     let trace = Trace::parse(trace)?;
     let text = |field: &str| document.get(field).and_then(Value::as_str);
-    let named = text("name").or_else(|| text("executionArn").map(last_part));
     // Trace::parse gives at least one state, and the same run and model in all of them.
     let first = trace.states.first().ok_or(TraceError::Empty)?;
-    agree("execution", &first.entry.instance_id, named)?;
+    agree("execution", &first.entry.instance_id, text("name"))?;
     agree("execution", &first.entry.instance_id, text("executionArn").map(last_part))?;
-    agree("state machine", &first.entry.model_id, text("stateMachineArn").map(last_part))?;
+    agree("state machine", &first.entry.model_id, text("stateMachineArn").map(state_machine_name))?;
     for (index, state) in trace.states.iter().enumerate() {
         let event_type = &state.entry.event_type;
-        if !selection.includes(event_type) {
+        // Another engine names its events otherwise: all that are recorded are states, if all are wanted.
+        if selection == StateSelection::Tasks && !selection.includes(event_type) {
             let (event_type, selection) = (event_type.clone(), show_selection(selection));
             return Err(ImportError::NotAState { index, event_type, selection });
         }
@@ -224,4 +230,61 @@ fn captured(trace: Trace) -> Vec<CapturedState> {
             }
         })
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MODEL: &[u8] = b"{}";
+    const INSTANCE: &str = r#"{"executionArn": "arn:aws:states:r:1:execution:m:x", "stateMachineArn": "arn:aws:states:r:1:stateMachine:m",
+        "name": "x", "status": "SUCCEEDED", "startDate": "2023-03-10T11:13:09.284000+01:00"}"#;
+
+    fn trace(execution: &str, event_type: &str) -> String {
+        let entry = |id: u32| {
+            format!(
+                r#"{{"state_id": "m-{execution}-{id}", "model_id": "m", "instance_id": "{execution}", "state_name": "S",
+                "timestamp": "7", "type": "{event_type}", "id": "{id}", "task_input": "\u0000\u00e9"}}"#
+            )
+        };
+        format!("[{}, {}]", entry(2), entry(15))
+    }
+
+    fn refused(model: &[u8], instance: &str, trace: &str) -> ImportError {
+        check(model, instance.as_bytes(), trace.as_bytes(), StateSelection::Tasks).err().expect("refused")
+    }
+
+    #[test]
+    fn documents_that_fit_become_a_linear_run() {
+        let trace = trace("x", "TaskStateEntered");
+        let run = check(MODEL, INSTANCE.as_bytes(), trace.as_bytes(), StateSelection::Tasks).expect("they fit");
+        assert_eq!((run.model_name.as_str(), run.outcome), ("m", Some(Outcome::Succeeded)));
+        assert_eq!(run.started_at.unix_timestamp(), 1_678_443_189);
+        let links: Vec<_> = run.states.iter().map(|state| (state.event_id, state.predecessor)).collect();
+        assert_eq!(links, [(2, None), (15, Some(0))]);
+        assert_eq!(run.states[1].id, StateId::of(trace.as_bytes()));
+        assert_eq!(run.states[1].trace_len, trace.len() as u64 - 1);
+    }
+
+    #[test]
+    fn what_does_not_fit_is_refused_with_its_reason() {
+        let fits = trace("x", "TaskStateEntered");
+        assert!(matches!(refused(b"[]", INSTANCE, &fits), ImportError::NotAnObject { document: "model", .. }));
+        assert!(matches!(refused(MODEL, "no", &fits), ImportError::NotAnObject { document: "instance document", .. }));
+        assert!(matches!(refused(MODEL, INSTANCE, "{}"), ImportError::Trace(TraceError::NotAList(_))));
+        let other_run = refused(MODEL, INSTANCE, &trace("y", "TaskStateEntered"));
+        assert!(matches!(other_run, ImportError::Differs { field: "execution", .. }));
+        let other_model = refused(MODEL, &INSTANCE.replace("stateMachine:m", "stateMachine:n"), &fits);
+        assert!(matches!(other_model, ImportError::Differs { field: "state machine", .. }));
+        let no_task = refused(MODEL, INSTANCE, &trace("x", "PassStateEntered"));
+        assert!(matches!(no_task, ImportError::NotAState { index: 0, .. }));
+        assert!(matches!(refused(MODEL, &INSTANCE.replace("SUCC", "PRO"), &fits), ImportError::UnknownStatus(_)));
+        assert!(matches!(refused(MODEL, &INSTANCE.replace("2023", "23"), &fits), ImportError::BadStart(_)));
+    }
+
+    #[test]
+    fn other_engines_name_their_events_as_they_like() {
+        let trace = trace("x", "ActivityBegun");
+        assert!(check(MODEL, b"{}", trace.as_bytes(), StateSelection::All).is_ok_and(|run| run.outcome.is_none()));
+    }
 }
