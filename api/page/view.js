@@ -107,11 +107,14 @@ function showState(item, state) {
   ]);
 }
 
+/** An issuer may register the same content twice in a run. */
+const keyOf = (sequence, stateId) => `${sequence} ${stateId}`;
+
 function showStates(list, states) {
-  const items = new Map([...list.children].map((item) => [item.dataset.state, item]));
-  const fresh = states.filter(({ stateId }) => !items.has(stateId));
+  const items = new Map([...list.children].map((item) => [keyOf(item.dataset.sequence, item.dataset.state), item]));
+  const fresh = states.filter(({ sequence, stateId }) => !items.has(keyOf(sequence, stateId)));
   const wanted = states.map((state) => {
-    const item = items.get(state.stateId) ?? element("li", {}, folded("state"));
+    const item = items.get(keyOf(state.sequence, state.stateId)) ?? element("li", {}, folded("state"));
     showState(item, state);
     return item;
   });
@@ -179,8 +182,8 @@ export function showInstance(instance) {
 }
 
 function announce(fresh, instance, list) {
-  for (const { stateId, stateName, sequence } of fresh) {
-    [...list.children].find((item) => item.dataset.state === stateId)?.classList.add("fresh");
+  for (const { stateName, sequence } of fresh) {
+    [...list.children].find((item) => item.dataset.sequence === String(sequence))?.classList.add("fresh");
     byId("news").textContent = `Run ${short(instance.instanceId)} entered ${stateName ?? `state ${sequence + 1}`}`;
   }
 }

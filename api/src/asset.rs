@@ -6,8 +6,7 @@ use axum::{
 };
 
 /// Pages load nothing but their own files, talk to nobody but their own server, and cannot be framed.
-pub(crate) const STRICT: &str =
-    "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
+pub(crate) const STRICT: &str = "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
 /// A file of the page.
 pub(crate) fn asset(content_type: &'static str, policy: &'static str, body: impl IntoResponse) -> Response {

@@ -47,7 +47,10 @@ impl Source {
                 tracing::warn!(%error, "journal cannot be read");
             }
             if listener.is_none() {
-                listener = listen(&pool).await.inspect_err(|error| tracing::warn!(%error, "cannot listen for notifications")).ok();
+                listener = listen(&pool)
+                    .await
+                    .inspect_err(|error| tracing::warn!(%error, "cannot listen for notifications"))
+                    .ok();
             }
             wait(&mut listener).await;
         }

@@ -24,7 +24,10 @@ const FILES: [(&str, &str, &str); 5] = [
 /// Routes of GraphiQL from packages in `folder`.
 pub(crate) fn routes<S: Clone + Send + Sync + 'static>(folder: &Path) -> Router<S> {
     let page = Router::new()
-        .route("/graphiql", get(async || asset("text/html; charset=utf-8", POLICY, include_str!("../page/graphiql.html"))))
+        .route(
+            "/graphiql",
+            get(async || asset("text/html; charset=utf-8", POLICY, include_str!("../page/graphiql.html"))),
+        )
         .route("/graphiql/start.js", get(async || asset(SCRIPT, STRICT, include_str!("../page/graphiql.js"))));
     FILES.into_iter().fold(page, |page, (name, file, content_type)| {
         let path = folder.join(file);

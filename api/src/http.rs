@@ -18,12 +18,7 @@ use crate::{origin, schema::failure::UNAVAILABLE, service::Service};
 pub(crate) const WAIT: &str = "runproof-wait-for-position";
 
 /// Answers a query.
-pub(crate) async fn graphql(
-    State(service): State<Arc<Service>>,
-    uri: Uri,
-    headers: HeaderMap,
-    body: Body,
-) -> Response {
+pub(crate) async fn graphql(State(service): State<Arc<Service>>, uri: Uri, headers: HeaderMap, body: Body) -> Response {
     let response = match read(&service, &uri, &headers, body).await {
         Ok((request, position)) => answer(&service, request, position).await,
         Err(refused) => refused.into_response(),
@@ -41,7 +36,12 @@ impl IntoResponse for Refused {
     }
 }
 
-async fn read(service: &Service, uri: &Uri, headers: &HeaderMap, body: Body) -> Result<(Request, Option<i64>), Refused> {
+async fn read(
+    service: &Service,
+    uri: &Uri,
+    headers: &HeaderMap,
+    body: Body,
+) -> Result<(Request, Option<i64>), Refused> {
     if !origin::is_allowed(headers, uri, &service.settings.allowed_origins) {
         return Err(Refused(StatusCode::FORBIDDEN, "pages of this origin may not use this API".to_owned()));
     }
@@ -55,7 +55,8 @@ async fn read(service: &Service, uri: &Uri, headers: &HeaderMap, body: Body) -> 
     if body.trim_ascii_start().starts_with(b"[") {
         return Err(Refused(StatusCode::BAD_REQUEST, "batches are not served: send one query a request".to_owned()));
     }
-    let request = serde_json::from_slice(&body).map_err(|error| Refused(StatusCode::BAD_REQUEST, format!("not a GraphQL request: {error}")))?;
+    let request = serde_json::from_slice(&body)
+        .map_err(|error| Refused(StatusCode::BAD_REQUEST, format!("not a GraphQL request: {error}")))?;
     Ok((request, position(headers)?))
 }
 
@@ -63,7 +64,8 @@ async fn read(service: &Service, uri: &Uri, headers: &HeaderMap, body: Body) -> 
 async fn collect(body: Body, limit: usize) -> Result<Vec<u8>, Refused> {
     let (mut chunks, mut kept, mut length) = (body.into_data_stream(), Vec::new(), 0_usize);
     while let Some(chunk) = chunks.next().await {
-        let chunk = chunk.map_err(|error| Refused(StatusCode::BAD_REQUEST, format!("the request broke off: {error}")))?;
+        let chunk =
+            chunk.map_err(|error| Refused(StatusCode::BAD_REQUEST, format!("the request broke off: {error}")))?;
         length = length.saturating_add(chunk.len());
         if length <= limit {
             kept.extend_from_slice(&chunk);
@@ -77,14 +79,19 @@ async fn collect(body: Body, limit: usize) -> Result<Vec<u8>, Refused> {
 
 /// A browser asks for leave (CORS preflight) before it sends this type to another origin, so that no page can make its reader ask unawares.
 fn is_json(headers: &HeaderMap) -> bool {
-    let essence = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).and_then(|value| value.split(';').next());
+    let essence = headers
+        .get(header::CONTENT_TYPE)
+        .and_then(|value| value.to_str().ok())
+        .and_then(|value| value.split(';').next());
     essence.is_some_and(|essence| essence.trim().eq_ignore_ascii_case("application/json"))
 }
 
 fn position(headers: &HeaderMap) -> Result<Option<i64>, Refused> {
     let Some(value) = headers.get(WAIT) else { return Ok(None) };
     let position = value.to_str().ok().and_then(|digits| digits.parse().ok()).filter(|position| *position >= 0);
-    position.map(Some).ok_or_else(|| Refused(StatusCode::BAD_REQUEST, format!("{WAIT} is not a position: give a whole number from 0")))
+    position.map(Some).ok_or_else(|| {
+        Refused(StatusCode::BAD_REQUEST, format!("{WAIT} is not a position: give a whole number from 0"))
+    })
 }
 
 async fn answer(service: &Service, request: Request, position: Option<i64>) -> Response {
@@ -121,7 +128,13 @@ mod tests {
     fn only_json_is_read() {
         let with = |value: &str| HeaderMap::from_iter([(header::CONTENT_TYPE, value.parse().expect("header"))]);
         assert!(is_json(&with("application/json")) && is_json(&with("Application/JSON; charset=utf-8")));
-        for other in ["text/plain", "application/x-www-form-urlencoded", "multipart/form-data; boundary=x", "application/jsonp", ""] {
+        for other in [
+            "text/plain",
+            "application/x-www-form-urlencoded",
+            "multipart/form-data; boundary=x",
+            "application/jsonp",
+            "",
+        ] {
             assert!(!is_json(&with(other)), "{other}");
         }
         assert!(!is_json(&HeaderMap::new()));

@@ -27,7 +27,10 @@ fn within(what: &str, count: usize, limit: usize) -> Result<(), ServerError> {
     if count <= limit {
         return Ok(());
     }
-    Err(ServerError::new(format!("the query has {count} {what}, at most {limit} are served: ask for less at a time"), None))
+    Err(ServerError::new(
+        format!("the query has {count} {what}, at most {limit} are served: ask for less at a time"),
+        None,
+    ))
 }
 
 #[derive(Default)]

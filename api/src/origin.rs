@@ -30,8 +30,15 @@ mod tests {
         for origin in [None, Some("https://localhost:8443"), Some("https://app.example")] {
             assert!(allowed(origin), "{origin:?}");
         }
-        let foreign =
-            ["http://localhost:8443", "https://localhost", "https://localhost:8443.evil", "https://app.example.evil", "https://evil", "null", ""];
+        let foreign = [
+            "http://localhost:8443",
+            "https://localhost",
+            "https://localhost:8443.evil",
+            "https://app.example.evil",
+            "https://evil",
+            "null",
+            "",
+        ];
         for origin in foreign {
             assert!(!allowed(Some(origin)), "{origin}");
         }

@@ -1,10 +1,6 @@
 //! The listener: TLS, HTTP/1.1 and HTTP/2, limits on connections, graceful stop.
 
-use std::{
-    io,
-    sync::Arc,
-    time::Duration,
-};
+use std::{io, sync::Arc, time::Duration};
 
 use axum::{
     Router,
@@ -47,7 +43,11 @@ const GRACE: Duration = Duration::from_secs(5);
 /// Settings that cannot be used. Postgres need not be there yet: until it is, answers say so.
 pub async fn serve(settings: Settings, listener: TcpListener, token: CancellationToken) -> eyre::Result<()> {
     let tls = RustlsConfig::from_pem_file(&settings.certificate, &settings.private_key).await.wrap_err_with(|| {
-        format!("certificate {} with key {} cannot be used", settings.certificate.display(), settings.private_key.display())
+        format!(
+            "certificate {} with key {} cannot be used",
+            settings.certificate.display(),
+            settings.private_key.display()
+        )
     })?;
     let acceptor = Bounded {
         tls: RustlsAcceptor::new(tls.clone()).handshake_timeout(settings.limits.handshake),
@@ -58,7 +58,9 @@ pub async fn serve(settings: Settings, listener: TcpListener, token: Cancellatio
     bound(&mut server, &settings.limits);
     let server = server.first_request_timeout(settings.limits.handshake * 2);
 
-    let _stop_when_dropped = token.child_token().drop_guard();
+    // Whatever runs beside the server ends with it, also if it fails.
+    let token = token.child_token();
+    let _ends_with_server = token.clone().drop_guard();
     tokio::spawn(stop(handle, token.clone()));
     tokio::spawn(renew(tls, settings.clone(), token.clone()));
     server.serve(router(settings, token)?.into_make_service()).await.wrap_err("serving failed")
@@ -99,7 +101,11 @@ fn cors(settings: &Settings) -> eyre::Result<CorsLayer> {
     let origins: Vec<HeaderValue> = settings
         .allowed_origins
         .iter()
-        .map(|origin| origin.parse().wrap_err_with(|| format!("`{origin}` is not an origin: give for example https://app.example")))
+        .map(|origin| {
+            origin
+                .parse()
+                .wrap_err_with(|| format!("`{origin}` is not an origin: give for example https://app.example"))
+        })
         .collect::<eyre::Result<_>>()?;
     let headers = [header::CONTENT_TYPE, header::HeaderName::from_static(http::WAIT)];
     Ok(CorsLayer::new().allow_origin(origins).allow_methods([Method::POST]).allow_headers(headers))
@@ -124,7 +130,9 @@ async fn stop<A: axum_server::Address>(handle: Handle<A>, token: CancellationTok
 
 async fn renew(tls: RustlsConfig, settings: Settings, token: CancellationToken) {
     let hangup = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::hangup());
-    let Ok(mut hangup) = hangup else { return tracing::warn!("hang-up signals cannot be heard: a new certificate needs a restart") };
+    let Ok(mut hangup) = hangup else {
+        return tracing::warn!("hang-up signals cannot be heard: a new certificate needs a restart");
+    };
     while let Some(Some(())) = token.run_until_cancelled(hangup.recv()).await {
         match tls.reload_from_pem_file(&settings.certificate, &settings.private_key).await {
             Ok(()) => tracing::info!("certificate read anew"),

@@ -33,9 +33,9 @@ impl Service {
                 Err(error) => Response::from_errors(vec![error]),
             }
         };
-        tokio::time::timeout(self.settings.limits.deadline, answered)
-            .await
-            .unwrap_or_else(|_| Response::from_errors(vec![unavailable("the query took too long: ask for less at a time")]))
+        tokio::time::timeout(self.settings.limits.deadline, answered).await.unwrap_or_else(|_| {
+            Response::from_errors(vec![unavailable("the query took too long: ask for less at a time")])
+        })
     }
 
     /// Answers a query or a subscription, frame by frame.

@@ -20,12 +20,7 @@ use serde::{Deserialize, Serialize};
 use tokio::time::{Instant, timeout};
 use tokio_stream::StreamMap;
 
-use crate::{
-    http::Refused,
-    origin,
-    server::ConnectionPermit,
-    service::Service,
-};
+use crate::{http::Refused, origin, server::ConnectionPermit, service::Service};
 
 const PROTOCOL: &str = "graphql-transport-ws";
 
@@ -96,7 +91,14 @@ struct Session {
 
 impl Session {
     fn new(service: Arc<Service>, socket: WebSocket) -> Self {
-        Self { service, socket, acknowledged: false, operations: StreamMap::new(), heard: Instant::now(), pinged: false }
+        Self {
+            service,
+            socket,
+            acknowledged: false,
+            operations: StreamMap::new(),
+            heard: Instant::now(),
+            pinged: false,
+        }
     }
 
     async fn run(mut self) {
@@ -239,8 +241,18 @@ mod tests {
     fn messages_are_the_protocols() {
         let subscribe = r#"{"type":"subscribe","id":"1","payload":{"query":"{watermark{position}}"}}"#;
         assert!(matches!(serde_json::from_str(subscribe), Ok(FromClient::Subscribe { id, .. }) if id == "1"));
-        assert!(matches!(serde_json::from_str(r#"{"type":"connection_init","payload":{}}"#), Ok(FromClient::ConnectionInit)));
-        for wrong in ["", "{}", "[]", r#"{"type":"start"}"#, r#"{"type":"subscribe"}"#, r#"{"type":"subscribe","id":1,"payload":{}}"#] {
+        assert!(matches!(
+            serde_json::from_str(r#"{"type":"connection_init","payload":{}}"#),
+            Ok(FromClient::ConnectionInit)
+        ));
+        for wrong in [
+            "",
+            "{}",
+            "[]",
+            r#"{"type":"start"}"#,
+            r#"{"type":"subscribe"}"#,
+            r#"{"type":"subscribe","id":1,"payload":{}}"#,
+        ] {
             assert!(serde_json::from_str::<FromClient>(wrong).is_err(), "{wrong}");
         }
         let shown = serde_json::to_value(ToClient::Complete { id: "1" }).expect("serialises");

@@ -55,8 +55,10 @@ impl Certificate {
             not_before_s: Long(row.not_before_s),
             not_after_s: Long(row.not_after_s),
             signature: row.signature,
-            revocation: revocation
-                .map(|(position, block_number)| Revocation { position: Position(position), block_number: Long(block_number) }),
+            revocation: revocation.map(|(position, block_number)| Revocation {
+                position: Position(position),
+                block_number: Long(block_number),
+            }),
             position: Position(row.position),
             transaction_hash: Hash(row.transaction_hash),
             finality: Finality::named(&row.finality),

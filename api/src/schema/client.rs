@@ -82,8 +82,15 @@ pub(super) async fn read(
     after: Option<String>,
 ) -> Result<Connection<String, Client>> {
     let length = paging::length_or_usual(first)?;
-    let after = after.map(|after| hex::decode(&after).map_err(|_| Error::new("not a cursor: give one that a page gave"))).transpose()?;
-    let values = [as_of.into(), address.map(|address| address.0).into(), after.clone().into(), (length + 1).cast_signed().into()];
+    let after = after
+        .map(|after| hex::decode(&after).map_err(|_| Error::new("not a cursor: give one that a page gave")))
+        .transpose()?;
+    let values = [
+        as_of.into(),
+        address.map(|address| address.0).into(),
+        after.clone().into(),
+        (length + 1).cast_signed().into(),
+    ];
     let statement = Statement::from_sql_and_values(DbBackend::Postgres, ACTIVITY, values);
     let mut rows = Activity::find_by_statement(statement).all(database).await.map_err(unavailable)?;
 

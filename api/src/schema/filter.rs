@@ -3,7 +3,7 @@
 use async_graphql::InputObject;
 use runproof_migrations::entity::{instance, instance_verdict, model, state, state_verdict, termination};
 use sea_orm::{
-    ColumnTrait, Condition, QueryFilter, Select,
+    ColumnTrait, Condition, QueryFilter, QuerySelect, QueryTrait, Select,
     sea_query::{Alias, Expr, ExprTrait, Query, SelectStatement},
 };
 
@@ -24,7 +24,9 @@ pub(crate) struct Range {
 
 impl Range {
     fn holds(&self, column: impl ColumnTrait) -> Condition {
-        Condition::all().add_option(self.from.map(|Long(from)| column.gte(from))).add_option(self.to.map(|Long(to)| column.lte(to)))
+        Condition::all()
+            .add_option(self.from.map(|Long(from)| column.gte(from)))
+            .add_option(self.to.map(|Long(to)| column.lte(to)))
     }
 }
 
@@ -149,12 +151,11 @@ fn ended(as_of: i64) -> Expr {
 }
 
 fn of_model(model: ContentId, as_of: i64) -> Expr {
-    let instances = sea_orm::QuerySelect::query(
-        &mut sea_orm::QuerySelect::select_only(<instance::Entity as Journaled>::held(as_of).filter(instance::Column::ModelId.eq(model.0))),
-    )
-    .expr(Expr::col((instance::Entity, instance::Column::Issuer)))
-    .expr(Expr::col((instance::Entity, instance::Column::InstanceId)))
-    .to_owned();
+    let instances = instance::Entity::held(as_of)
+        .filter(instance::Column::ModelId.eq(model.0))
+        .select_only()
+        .columns([instance::Column::Issuer, instance::Column::InstanceId])
+        .into_query();
     Expr::tuple([
         Expr::col((state::Entity, state::Column::Issuer)),
         Expr::col((state::Entity, state::Column::InstanceId)),
@@ -165,7 +166,9 @@ fn of_model(model: ContentId, as_of: i64) -> Expr {
 /// Whether the last verdict has this status; no verdict counts as not checked.
 fn graded(status: VerdictStatus, verdicts: fn() -> SelectStatement) -> Expr {
     match status {
-        VerdictStatus::NotChecked => Expr::exists(verdicts().and_where(other("status").ne("not_checked")).to_owned()).not(),
+        VerdictStatus::NotChecked => {
+            Expr::exists(verdicts().and_where(other("status").ne("not_checked")).to_owned()).not()
+        }
         status => Expr::exists(verdicts().and_where(other("status").eq(status.name())).to_owned()),
     }
 }

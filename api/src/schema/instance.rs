@@ -75,7 +75,8 @@ impl Instance {
 
     /// How it ended; null while it runs.
     async fn termination(&self, context: &Context<'_>) -> Result<Option<Termination>> {
-        let row = context.data::<Batched>()?.load_one(TerminationAt(self.as_of, self.key())).await.map_err(unavailable)?;
+        let row =
+            context.data::<Batched>()?.load_one(TerminationAt(self.as_of, self.key())).await.map_err(unavailable)?;
         Ok(row.map(Termination::from))
     }
 

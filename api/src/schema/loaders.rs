@@ -83,8 +83,13 @@ impl Loader<InstanceAt> for Rows {
     async fn load(&self, keys: &[InstanceAt]) -> Result<HashMap<InstanceAt, Self::Value>, Failure> {
         use instance::Column;
         let mut found = HashMap::new();
-        for (as_of, keys) in by_position(keys, |InstanceAt(as_of, key)| (*as_of, (key.issuer.clone(), key.instance.clone()))) {
-            let rows = instance::Entity::held(as_of).filter(among([Column::Issuer, Column::InstanceId], keys)).all(&self.0).await?;
+        for (as_of, keys) in
+            by_position(keys, |InstanceAt(as_of, key)| (*as_of, (key.issuer.clone(), key.instance.clone())))
+        {
+            let rows = instance::Entity::held(as_of)
+                .filter(among([Column::Issuer, Column::InstanceId], keys))
+                .all(&self.0)
+                .await?;
             found.extend(rows.into_iter().map(|row| (InstanceAt(as_of, run(&row.issuer, &row.instance_id)), row)));
         }
         Ok(found)
@@ -98,8 +103,13 @@ impl Loader<TerminationAt> for Rows {
     async fn load(&self, keys: &[TerminationAt]) -> Result<HashMap<TerminationAt, Self::Value>, Failure> {
         use termination::Column;
         let mut found = HashMap::new();
-        for (as_of, keys) in by_position(keys, |TerminationAt(as_of, key)| (*as_of, (key.issuer.clone(), key.instance.clone()))) {
-            let rows = termination::Entity::held(as_of).filter(among([Column::Issuer, Column::InstanceId], keys)).all(&self.0).await?;
+        for (as_of, keys) in
+            by_position(keys, |TerminationAt(as_of, key)| (*as_of, (key.issuer.clone(), key.instance.clone())))
+        {
+            let rows = termination::Entity::held(as_of)
+                .filter(among([Column::Issuer, Column::InstanceId], keys))
+                .all(&self.0)
+                .await?;
             found.extend(rows.into_iter().map(|row| (TerminationAt(as_of, run(&row.issuer, &row.instance_id)), row)));
         }
         Ok(found)
@@ -113,7 +123,9 @@ impl Loader<CountAt> for Rows {
     async fn load(&self, keys: &[CountAt]) -> Result<HashMap<CountAt, i64>, Failure> {
         use state::Column;
         let mut found = HashMap::new();
-        for (as_of, keys) in by_position(keys, |CountAt(as_of, key)| (*as_of, (key.issuer.clone(), key.instance.clone()))) {
+        for (as_of, keys) in
+            by_position(keys, |CountAt(as_of, key)| (*as_of, (key.issuer.clone(), key.instance.clone())))
+        {
             let rows: Vec<(Vec<u8>, Vec<u8>, i64)> = state::Entity::held(as_of)
                 .filter(among([Column::Issuer, Column::InstanceId], keys))
                 .select_only()
@@ -124,7 +136,9 @@ impl Loader<CountAt> for Rows {
                 .into_tuple()
                 .all(&self.0)
                 .await?;
-            found.extend(rows.into_iter().map(|(issuer, instance, count)| (CountAt(as_of, run(&issuer, &instance)), count)));
+            found.extend(
+                rows.into_iter().map(|(issuer, instance, count)| (CountAt(as_of, run(&issuer, &instance)), count)),
+            );
         }
         Ok(found)
     }
@@ -137,11 +151,14 @@ impl Loader<StateAt> for Rows {
     async fn load(&self, keys: &[StateAt]) -> Result<HashMap<StateAt, Self::Value>, Failure> {
         use state::Column;
         let mut found = HashMap::new();
-        let split = |StateAt(as_of, key, sequence): &StateAt| (*as_of, (key.issuer.clone(), key.instance.clone(), *sequence));
+        let split =
+            |StateAt(as_of, key, sequence): &StateAt| (*as_of, (key.issuer.clone(), key.instance.clone(), *sequence));
         for (as_of, keys) in by_position(keys, split) {
             let columns = [Column::Issuer, Column::InstanceId, Column::Sequence];
             let rows = state::Entity::held(as_of).filter(among(columns, keys)).all(&self.0).await?;
-            found.extend(rows.into_iter().map(|row| (StateAt(as_of, run(&row.issuer, &row.instance_id), row.sequence), row)));
+            found.extend(
+                rows.into_iter().map(|row| (StateAt(as_of, run(&row.issuer, &row.instance_id), row.sequence), row)),
+            );
         }
         Ok(found)
     }
@@ -155,7 +172,8 @@ impl Loader<ModelAt> for Rows {
         use model::Column;
         let mut found = HashMap::new();
         for (as_of, keys) in by_position(keys, |ModelAt(as_of, issuer, id)| (*as_of, (issuer.clone(), id.clone()))) {
-            let rows = model::Entity::held(as_of).filter(among([Column::Issuer, Column::ModelId], keys)).all(&self.0).await?;
+            let rows =
+                model::Entity::held(as_of).filter(among([Column::Issuer, Column::ModelId], keys)).all(&self.0).await?;
             found.extend(rows.into_iter().map(|row| (ModelAt(as_of, row.issuer.clone(), row.model_id.clone()), row)));
         }
         Ok(found)
@@ -169,7 +187,10 @@ impl Loader<RunVerdict> for Rows {
     async fn load(&self, keys: &[RunVerdict]) -> Result<HashMap<RunVerdict, Self::Value>, Failure> {
         use instance_verdict::Column;
         let keys = keys.iter().map(|RunVerdict(key)| (key.issuer.clone(), key.instance.clone()));
-        let rows = instance_verdict::Entity::find().filter(among([Column::Issuer, Column::InstanceId], keys)).all(&self.0).await?;
+        let rows = instance_verdict::Entity::find()
+            .filter(among([Column::Issuer, Column::InstanceId], keys))
+            .all(&self.0)
+            .await?;
         Ok(rows.into_iter().map(|row| (RunVerdict(run(&row.issuer, &row.instance_id)), row)).collect())
     }
 }
@@ -180,9 +201,13 @@ impl Loader<StateVerdictOf> for Rows {
 
     async fn load(&self, keys: &[StateVerdictOf]) -> Result<HashMap<StateVerdictOf, Self::Value>, Failure> {
         use state_verdict::Column;
-        let keys = keys.iter().map(|StateVerdictOf(key, sequence)| (key.issuer.clone(), key.instance.clone(), *sequence));
+        let keys =
+            keys.iter().map(|StateVerdictOf(key, sequence)| (key.issuer.clone(), key.instance.clone(), *sequence));
         let columns = [Column::Issuer, Column::InstanceId, Column::Sequence];
         let rows = state_verdict::Entity::find().filter(among(columns, keys)).all(&self.0).await?;
-        Ok(rows.into_iter().map(|row| (StateVerdictOf(run(&row.issuer, &row.instance_id), row.sequence), row)).collect())
+        Ok(rows
+            .into_iter()
+            .map(|row| (StateVerdictOf(run(&row.issuer, &row.instance_id), row.sequence), row))
+            .collect())
     }
 }

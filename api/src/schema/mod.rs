@@ -60,6 +60,9 @@ mod tests {
             std::fs::write(path, super::definition()).expect("schema.graphql can be written");
         }
         let committed = std::fs::read_to_string(path).expect("schema.graphql can be read");
-        assert!(committed == super::definition(), "schema.graphql differs from the schema: UPDATE_SCHEMA=1 writes it anew");
+        assert!(
+            committed == super::definition(),
+            "schema.graphql differs from the schema: UPDATE_SCHEMA=1 writes it anew"
+        );
     }
 }

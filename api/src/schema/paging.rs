@@ -22,7 +22,12 @@ pub(super) struct Window {
 
 impl Window {
     /// Checks the arguments.
-    pub(super) fn new(first: Option<i32>, after: Option<String>, last: Option<i32>, before: Option<String>) -> Result<Self> {
+    pub(super) fn new(
+        first: Option<i32>,
+        after: Option<String>,
+        last: Option<i32>,
+        before: Option<String>,
+    ) -> Result<Self> {
         let (length, from_end) = match (first, last) {
             (Some(_), Some(_)) => return Err(Error::new("give first or last, not both")),
             (None, Some(last)) => (length(last)?, true),
@@ -44,11 +49,17 @@ pub(super) fn length_or_usual(rows: Option<i32>) -> Result<u64> {
 }
 
 fn length(rows: i32) -> Result<u64> {
-    u64::try_from(rows).ok().filter(|rows| *rows <= LONGEST).ok_or_else(|| Error::new(format!("first and last are from 0 to {LONGEST}")))
+    u64::try_from(rows)
+        .ok()
+        .filter(|rows| *rows <= LONGEST)
+        .ok_or_else(|| Error::new(format!("first and last are from 0 to {LONGEST}")))
 }
 
 fn cursor(text: String) -> Result<i64> {
-    text.parse().ok().filter(|position| *position >= 0).ok_or_else(|| Error::new("not a cursor: give one that a page gave"))
+    text.parse()
+        .ok()
+        .filter(|position| *position >= 0)
+        .ok_or_else(|| Error::new("not a cursor: give one that a page gave"))
 }
 
 /// Says at which position a page was read.
@@ -75,11 +86,16 @@ where
     let mut query = select.cursor_by(E::POSITION);
     window.after.map(|after| query.after(after));
     window.before.map(|before| query.before(before));
-    if window.from_end { query.last(window.length + 1) } else { query.first(window.length + 1) };
+    if window.from_end {
+        query.last(window.length + 1)
+    } else {
+        query.first(window.length + 1)
+    };
     let mut rows = query.all(database).await.map_err(unavailable)?;
 
     let more = rows.len() as u64 > window.length;
-    let (has_previous, has_next) = if window.from_end { (more, window.before.is_some()) } else { (window.after.is_some(), more) };
+    let (has_previous, has_next) =
+        if window.from_end { (more, window.before.is_some()) } else { (window.after.is_some(), more) };
     if more && window.from_end {
         rows.remove(0);
     } else if more {

@@ -61,7 +61,8 @@ impl Query {
     ) -> Result<Page<Instance>> {
         let (window, as_of) = (Window::new(first, after, last, before)?, self::as_of(context, as_of)?);
         let select = filter.unwrap_or_default().apply(instance::Entity::held(as_of), as_of);
-        paging::read(context.data::<DatabaseConnection>()?, select, window, as_of, |row| Instance::new(row, as_of)).await
+        paging::read(context.data::<DatabaseConnection>()?, select, window, as_of, |row| Instance::new(row, as_of))
+            .await
     }
 
     /// States, in the order of their registration. Pages have at most 500.
@@ -100,7 +101,8 @@ impl Query {
         if let Some(Address(subject)) = subject {
             select = select.filter(certificate::Column::Subject.eq(subject));
         }
-        paging::read(context.data::<DatabaseConnection>()?, select, window, as_of, |row| Certificate::new(row, as_of)).await
+        paging::read(context.data::<DatabaseConnection>()?, select, window, as_of, |row| Certificate::new(row, as_of))
+            .await
     }
 
     /// Addresses that registered something, were made participants, or asked for a transition, by address. Pages have at most 500.
@@ -118,15 +120,28 @@ impl Query {
     }
 
     /// The model with this id: as this issuer registered it, else as it was registered first.
-    async fn model(&self, context: &Context<'_>, id: ContentId, issuer: Option<Address>, as_of: Option<Position>) -> Result<Option<Model>> {
+    async fn model(
+        &self,
+        context: &Context<'_>,
+        id: ContentId,
+        issuer: Option<Address>,
+        as_of: Option<Position>,
+    ) -> Result<Option<Model>> {
         let as_of = self::as_of(context, as_of)?;
-        let select = ModelFilter::of(issuer, id).apply(model::Entity::held(as_of)).order_by_asc(model::Column::Position);
+        let select =
+            ModelFilter::of(issuer, id).apply(model::Entity::held(as_of)).order_by_asc(model::Column::Position);
         let row = select.one(context.data::<DatabaseConnection>()?).await.map_err(unavailable)?;
         Ok(row.map(|row| Model::new(row, as_of)))
     }
 
     /// The instance that this issuer registered with this id.
-    async fn instance(&self, context: &Context<'_>, issuer: Address, id: ContentId, as_of: Option<Position>) -> Result<Option<Instance>> {
+    async fn instance(
+        &self,
+        context: &Context<'_>,
+        issuer: Address,
+        id: ContentId,
+        as_of: Option<Position>,
+    ) -> Result<Option<Instance>> {
         let as_of = self::as_of(context, as_of)?;
         let select = instance::Entity::held(as_of)
             .filter(instance::Column::Issuer.eq(issuer.0))
@@ -136,9 +151,16 @@ impl Query {
     }
 
     /// The state with this id: as this issuer registered it, else as it was registered first.
-    async fn state(&self, context: &Context<'_>, id: ContentId, issuer: Option<Address>, as_of: Option<Position>) -> Result<Option<State>> {
+    async fn state(
+        &self,
+        context: &Context<'_>,
+        id: ContentId,
+        issuer: Option<Address>,
+        as_of: Option<Position>,
+    ) -> Result<Option<State>> {
         let as_of = self::as_of(context, as_of)?;
-        let mut select = state::Entity::held(as_of).filter(state::Column::StateId.eq(id.0)).order_by_asc(state::Column::Position);
+        let mut select =
+            state::Entity::held(as_of).filter(state::Column::StateId.eq(id.0)).order_by_asc(state::Column::Position);
         if let Some(Address(issuer)) = issuer {
             select = select.filter(state::Column::Issuer.eq(issuer));
         }

@@ -92,7 +92,9 @@ mod tests {
         let text = format!("0x{}", "Ab".repeat(20));
         let address = Address::parse(Value::String(text)).map_err(|_| ()).expect("an address");
         assert_eq!(address.to_value(), Value::String(format!("0x{}", "ab".repeat(20))));
-        for wrong in [Value::Null, Value::from(1), Value::from("0x"), Value::from("ab".repeat(21)), Value::from("zz".repeat(20))] {
+        for wrong in
+            [Value::Null, Value::from(1), Value::from("0x"), Value::from("ab".repeat(21)), Value::from("zz".repeat(20))]
+        {
             assert!(Address::parse(wrong).is_err());
         }
     }
@@ -100,7 +102,8 @@ mod tests {
     #[test]
     fn positions_are_whole_and_not_negative() {
         assert_eq!(Position::parse(Value::from("9007199254740993")).ok(), Some(Position(9_007_199_254_740_993)));
-        for wrong in [Value::from(-1), Value::from("-1"), Value::from("1.5"), Value::from(u64::MAX), Value::from(true)] {
+        for wrong in [Value::from(-1), Value::from("-1"), Value::from("1.5"), Value::from(u64::MAX), Value::from(true)]
+        {
             assert!(Position::parse(wrong).is_err());
         }
     }

@@ -4,7 +4,9 @@ use async_graphql::{Context, Error, Result, Subscription};
 use async_stream::try_stream;
 use futures::{Stream, StreamExt};
 use runproof_migrations::entity::{entry, instance_verdict};
-use sea_orm::{ColumnTrait, Condition, DatabaseConnection, EntityTrait, QueryFilter, QueryOrder, QuerySelect, sea_query::Query};
+use sea_orm::{
+    ColumnTrait, Condition, DatabaseConnection, EntityTrait, QueryFilter, QueryOrder, QuerySelect, sea_query::Query,
+};
 
 use tokio_stream::wrappers::WatchStream;
 
@@ -126,7 +128,11 @@ async fn replay(
     Ok((rows, covered))
 }
 
-async fn changed(database: &DatabaseConnection, instance: Option<&ContentId>, after: i64) -> Result<Vec<instance_verdict::Model>> {
+async fn changed(
+    database: &DatabaseConnection,
+    instance: Option<&ContentId>,
+    after: i64,
+) -> Result<Vec<instance_verdict::Model>> {
     use instance_verdict::Column;
     instance_verdict::Entity::find()
         .filter(Column::Revision.gt(after))

@@ -83,7 +83,8 @@ pub(crate) struct Finding {
 }
 
 fn findings(stored: serde_json::Value) -> Result<Vec<Finding>> {
-    let findings: Vec<protocol::Finding> = serde_json::from_value(stored).map_err(|error| unavailable(DbErr::Json(error.to_string())))?;
+    let findings: Vec<protocol::Finding> =
+        serde_json::from_value(stored).map_err(|error| unavailable(DbErr::Json(error.to_string())))?;
     Ok(findings
         .into_iter()
         .map(|finding| Finding {
