@@ -71,7 +71,7 @@ fn honest_answers_are_taken() {
     let blocks = super::logs(&headers, logs, CONTRACT).expect("they fit");
     assert_eq!(blocks.iter().map(|block| block.logs.len()).collect::<Vec<_>>(), [2, 3]);
     let (head, logs, receipts) = honest(5, B256::ZERO, 2);
-    let mut block = super::logs(&[head.clone()], logs, CONTRACT).expect("they fit").remove(0);
+    let mut block = super::logs(std::slice::from_ref(&head), logs, CONTRACT).expect("they fit").remove(0);
     assert_eq!(super::receipts(&head, &receipts, CONTRACT, true, &mut block), Ok(()));
     assert_eq!(block.transactions.len(), 2);
 }
@@ -121,7 +121,7 @@ proptest! {
             2 => found[which].block_hash = Some(B256::ZERO),
             _ => answer[which].transaction_hash = Some(B256::repeat_byte(0xee)),
         }
-        let mut block = logs(&[head.clone()], answer, CONTRACT).expect("each log fits by itself").remove(0);
+        let mut block = logs(std::slice::from_ref(&head), answer, CONTRACT).expect("each log fits by itself").remove(0);
         prop_assert!(receipts(&head, &found, CONTRACT, true, &mut block).is_err());
     }
 }
