@@ -93,23 +93,13 @@ async fn of_document(site: &Reading<Site>, id: StateId) -> Sourced<PublishedStat
 
 async fn of_trace(site: &Reading<Site>, instance: InstanceId, ids: &[StateId]) -> Vec<Sourced<PublishedState>> {
     let Sourced { source, reading } = bytes(site, format!("{instance}/trace.json")).await;
-    let states = reading.map(|bytes| {
-        // A trace that is none has one hash, and that is no state's.
-        PublishedState::of_trace(&bytes)
-            .unwrap_or_else(|_| vec![PublishedState { id: StateId::of(&bytes), entry: None }])
-    });
+    // What is no trace has one hash, and that is no state's.
+    let read = reading
+        .map(|bytes| (PublishedState::of_trace(&bytes), PublishedState { id: StateId::of(&bytes), entry: None }));
     (0..ids.len())
-        .map(|place| {
-            let reading = match states.as_ref() {
-                Reading::Read(states) => states
-                    .get(place)
-                    .or(states.last())
-                    .cloned()
-                    .map_or_else(|| Reading::Unavailable("the trace is empty".into()), Reading::Read),
-                Reading::Unavailable(why) => Reading::Unavailable(why),
-                Reading::NotAsked(why) => Reading::NotAsked(why),
-            };
-            Sourced { source: format!("{source}, its first {} entries", place + 1), reading }
+        .map(|place| Sourced {
+            source: format!("{source}, its first {} entries", place + 1),
+            reading: read.as_ref().map(|(states, whole)| states.get(place).unwrap_or(whole).clone()),
         })
         .collect()
 }

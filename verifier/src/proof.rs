@@ -25,7 +25,6 @@ pub(crate) fn prove_slots<const N: usize>(
         balance: response.balance,
         storage_root: response.storage_hash,
         code_hash: response.code_hash,
-        ..Default::default()
     };
     let key = Nibbles::unpack(keccak256(address));
     verify_proof(state_root, key, Some(rlp::encode(account)), &response.account_proof)

@@ -1,11 +1,14 @@
 //! Content: published bytes hash to the ids that were registered.
 
+use std::ops::Range;
+
 use alloy_primitives::B256;
+use serde::de::IgnoredAny;
 
 use super::{Question, Reading};
 use crate::{
     StateId,
-    trace::{Trace, TraceError, TraceState},
+    trace::{Entry, TraceHasher},
     verdict::{Check, Finding},
 };
 
@@ -34,22 +37,38 @@ impl PublishedState {
     /// is not looked at otherwise.
     pub fn of_document(bytes: &[u8], registered: StateId) -> Self {
         let id = StateId::of(bytes);
-        let last = || Trace::parse(bytes).ok()?.states.pop();
-        Self { id, entry: (id == registered).then(last).flatten().map(named) }
+        let last = || Self::of_trace(bytes).pop()?.entry;
+        Self { id, entry: (id == registered).then(last).flatten() }
     }
 
-    /// Reads all states of a whole trace.
-    ///
-    /// # Errors
-    /// [`TraceError`] if the bytes are no trace.
-    pub fn of_trace(bytes: &[u8]) -> Result<Vec<Self>, TraceError> {
-        let states = Trace::parse(bytes)?.states;
-        Ok(states.into_iter().map(|state| Self { id: state.id, entry: Some(named(state)) }).collect())
+    /// Reads the states of a whole trace, as far as it is a JSON list: what stands before an altered entry is as good as ever.
+    pub fn of_trace(bytes: &[u8]) -> Vec<Self> {
+        let mut hasher = TraceHasher::default();
+        let mut states = Vec::new();
+        let mut begun = 0;
+        while let Some(value) = next_value(bytes, begun) {
+            let id = hasher.append(&bytes[begun..value.end]);
+            states.push(Self { id, entry: serde_json::from_slice(&bytes[value.clone()]).ok().and_then(named) });
+            begun = value.end;
+        }
+        states
     }
 }
 
-fn named(state: TraceState) -> (String, i64) {
-    (state.entry.state_name, state.entered_at_ms)
+/// Where the next value of a JSON list lies, from `begun`, the end of the one before.
+fn next_value(bytes: &[u8], begun: usize) -> Option<Range<usize>> {
+    let separator = if begun == 0 { b'[' } else { b',' };
+    let before = bytes[begun..].iter().position(|byte| !byte.is_ascii_whitespace())?;
+    (bytes[begun + before] == separator).then_some(())?;
+    let rest = &bytes[begun + before + 1..];
+    let start = begun + before + 1 + rest.iter().position(|byte| !byte.is_ascii_whitespace())?;
+    let mut values = serde_json::Deserializer::from_slice(&bytes[start..]).into_iter::<IgnoredAny>();
+    values.next()?.ok()?;
+    Some(start..start + values.byte_offset())
+}
+
+fn named(entry: Entry) -> Option<(String, i64)> {
+    Some((entry.state_name, entry.timestamp.parse().ok()?))
 }
 
 #[cfg(test)]
@@ -84,7 +103,41 @@ mod tests {
         let bytes = br#"[{"state_id": "m-x-2", "model_id": "m", "instance_id": "x", "state_name": "S", "timestamp": "5", "type": "T", "id": "2"}]"#;
         let registered = StateId::of(bytes);
         assert_eq!(PublishedState::of_document(bytes, registered).entry, Some(("S".into(), 5)));
-        assert_eq!(PublishedState::of_trace(bytes).expect("a trace")[0].id, registered);
         assert_eq!(PublishedState::of_document(bytes, StateId::of(b"another")).entry, None);
+    }
+
+    fn trace(names: &[String]) -> String {
+        let entries: Vec<String> = names
+            .iter()
+            .map(|name| serde_json::json!({"state_id": "", "model_id": "", "instance_id": "", "state_name": name, "timestamp": "5", "type": "", "id": ""}))
+            .map(|entry| entry.to_string())
+            .collect();
+        format!("[{}]", entries.join(" , "))
+    }
+
+    proptest! {
+        #[test]
+        fn trace_tells_the_same_as_the_documents(names in prop::collection::vec(any::<String>(), 1..6)) {
+            let states = PublishedState::of_trace(trace(&names).as_bytes());
+            prop_assert_eq!(states.len(), names.len());
+            for (k, state) in states.into_iter().enumerate() {
+                let document = trace(&names[..=k]);
+                let own = PublishedState::of_document(document.as_bytes(), StateId::of(document.as_bytes()));
+                prop_assert_eq!(&own, &state);
+                prop_assert_eq!(state.entry, Some((names[k].clone(), 5)));
+            }
+        }
+
+        #[test]
+        fn altered_byte_of_a_trace_leaves_earlier_states_alone(at in any::<prop::sample::Index>(), byte: u8) {
+            let names: Vec<String> = (0..5).map(|k| format!("S{k}")).collect();
+            let honest = trace(&names);
+            let at = at.index(honest.len());
+            let mut altered = honest.clone().into_bytes();
+            altered[at] = byte;
+            let (honest, altered) = (PublishedState::of_trace(honest.as_bytes()), PublishedState::of_trace(&altered));
+            let before = (0..5).take_while(|k| trace(&names[..=*k]).len() - 1 <= at).count();
+            prop_assert_eq!(&honest[..before], &altered[..before]);
+        }
     }
 }

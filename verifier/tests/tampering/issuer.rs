@@ -32,9 +32,10 @@ use tokio::sync::Mutex;
 
 use crate::{site::Site, stack};
 
-/// States of the run, registered in batches of these sizes.
-const BATCHES: [usize; 3] = [1, 3, 2];
+/// States of a usual run.
 pub const STATES: usize = 6;
+/// Sizes of the first batches; the rest is one batch.
+const FIRST_BATCHES: [usize; 2] = [1, 3];
 
 static NUMBER: AtomicU32 = AtomicU32::new(0);
 
@@ -89,7 +90,12 @@ impl Account {
 impl Issuer {
     /// All is as it should be.
     pub async fn honest() -> Self {
-        let issuer = Self::unbound().await;
+        Self::honest_with(STATES).await
+    }
+
+    /// An honest issuer of a run of this length.
+    pub async fn honest_with(states: usize) -> Self {
+        let issuer = Self::unbound_with(states).await;
         issuer.bind_certificate(&issuer.account, &issuer.account).await;
         issuer.claim_name().await;
         issuer.point_name(&issuer.site.url).await;
@@ -98,6 +104,10 @@ impl Issuer {
 
     /// The run is registered and published; there is neither binding nor name.
     pub async fn unbound() -> Self {
+        Self::unbound_with(STATES).await
+    }
+
+    async fn unbound_with(states: usize) -> Self {
         let chain = stack().await.chain().expect("started");
         let registry = chain.deploy_registry().await.expect("the contract deploys");
         let number = NUMBER.fetch_add(1, Ordering::Relaxed);
@@ -108,7 +118,7 @@ impl Issuer {
             site: Site::start().await,
             model: ModelId::of(&model_bytes),
             instance: InstanceId::of(&instance_bytes),
-            states: captured(STATES),
+            states: captured(states),
             name: format!("issuer{number}.runproof.eth"),
             registry: Registry { chain_id: CHAIN_ID, address: registry.address },
             start_block: registry.deployed_at_block,
@@ -167,7 +177,8 @@ impl Issuer {
         account.send(contract, registerInstanceCall { model: self.model.0, instance }).await;
         let mut rows = Vec::new();
         let mut left = &self.states[..];
-        for size in BATCHES {
+        let sizes = FIRST_BATCHES.into_iter().chain([self.states.len() - FIRST_BATCHES.iter().sum::<usize>()]);
+        for size in sizes {
             let (batch, rest) = left.split_at(size);
             left = rest;
             let (first, states) = (batch[0].sequence, batch.iter().map(|state| state.id.0).collect());

@@ -1,9 +1,10 @@
 //! The tampering cases.
 
 use alloy::primitives::Address;
+use axum::http::StatusCode;
 use runproof_protocol::{
     StateId,
-    verdict::{Check, Status},
+    verdict::{Check, Status, Verdict},
 };
 use runproof_verifier::{VerifyError, render};
 
@@ -166,6 +167,30 @@ fn run_registered_by_a_stranger() {
         let (_, finding) = only_failure(&of_the_stranger, &web);
         assert_eq!(finding.check, Check::IssuerKnown);
         assert_eq!(flaws(&verdict(&issuer).await), [], "the issuer's own is as good as before");
+    });
+}
+
+#[test]
+fn long_run_is_read_from_its_trace() {
+    run(async {
+        let issuer = Issuer::honest_with(250).await;
+        let trace = format!("{}/trace.json", issuer.instance);
+        assert_eq!(flaws(&verdict(&issuer).await), []);
+        let names = |verdict: &Verdict| verdict.states.iter().filter(|state| state.state_name.is_some()).count();
+        assert_eq!(names(&verdict(&issuer).await), 250);
+
+        // A state's bytes are in all later states too.
+        let at: usize = issuer.states[..248].iter().map(|state| state.part.len()).sum();
+        issuer.site.alter(&trace, |bytes| bytes[at + 40] ^= 1);
+        let altered = verdict(&issuer).await;
+        let failed = [Some(248), Some(249)].map(|sequence| (sequence, Check::Content, Status::Failed));
+        assert_eq!(flaws(&altered), failed, "{:#?}", altered.states[248]);
+        assert_eq!(names(&altered), 248);
+
+        issuer.site.answer_with(&trace, StatusCode::NOT_FOUND);
+        let missing = flaws(&verdict(&issuer).await);
+        assert_eq!(missing.len(), 250);
+        assert!(missing.iter().all(|(_, check, status)| (*check, *status) == (Check::Content, Status::Unavailable)));
     });
 }
 
