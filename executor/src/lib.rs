@@ -12,6 +12,7 @@ pub mod chain;
 pub mod deploy;
 pub mod executor;
 pub mod follow;
+mod history_event;
 pub mod holes;
 pub mod identity;
 pub mod import;

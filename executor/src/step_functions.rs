@@ -7,14 +7,14 @@ use std::collections::{BTreeMap, HashSet};
 use aws_sdk_sfn::{
     Client,
     error::SdkError,
-    primitives::DateTime,
-    types::{ExecutionStatus, HistoryEvent as SdkEvent, StateMachineType},
+    types::{ExecutionStatus, StateMachineType},
 };
 use runproof_protocol::{head::Outcome, history::HistoryEvent};
 use uuid::Uuid;
 
 use crate::{
     arn::{ExecutionArn, InvalidArn},
+    history_event::{epoch_ms, history_event},
     settings::AwsSettings,
 };
 
@@ -243,7 +243,7 @@ impl StepFunctions {
                 _ => failed("GetExecutionHistory")(error),
             })?;
             let falling = matches!(&page.events[..], [first, .., last] if first.id > last.id);
-            let page: Vec<HistoryEvent> = page.events.iter().map(event).collect();
+            let page: Vec<HistoryEvent> = page.events.iter().map(history_event).collect();
             let reached = page.iter().any(|event| event.id <= last_event_id + 1);
             events.extend(page.into_iter().filter(|event| event.id > last_event_id).map(|event| (event.id, event)));
             if falling && reached {
@@ -252,27 +252,6 @@ impl StepFunctions {
         }
         Ok(events.into_values().collect())
     }
-}
-
-/// An event of the SDK as the protocol knows it.
-fn event(event: &SdkEvent) -> HistoryEvent {
-    let entered = event.state_entered_event_details();
-    let exited = event.state_exited_event_details().map(|details| &details.name);
-    HistoryEvent {
-        id: u64::try_from(event.id).unwrap_or_default(),
-        previous_id: u64::try_from(event.previous_event_id).unwrap_or_default(),
-        event_type: event.r#type.as_str().to_owned(),
-        timestamp_ms: epoch_ms(&event.timestamp),
-        state_name: entered.map(|details| &details.name).or(exited).cloned(),
-        input: entered.and_then(|details| details.input.clone()),
-    }
-}
-
-/// Milliseconds since the Unix epoch, to the nearest: AWS sends seconds as a decimal fraction, whose nearest double may lie below it.
-fn epoch_ms(time: &DateTime) -> i64 {
-    let ms =
-        (i128::from(time.secs()) * 1_000_000_000 + i128::from(time.subsec_nanos()) + 500_000).div_euclid(1_000_000);
-    i64::try_from(ms).unwrap_or_default()
 }
 
 fn outcome(status: &ExecutionStatus) -> Option<Outcome> {
@@ -306,39 +285,7 @@ where
 
 #[cfg(test)]
 mod tests {
-    use aws_sdk_sfn::types::{HistoryEventType, StateEnteredEventDetails};
-
     use super::*;
-
-    #[test]
-    fn fractions_of_a_second_are_rounded_to_the_nearest_millisecond() {
-        for ms in (1_678_443_189_000..1_678_443_190_000).chain([0, 1, 999]) {
-            let seconds: f64 = format!("{}.{:03}", ms / 1_000, ms % 1_000).parse().expect("a number");
-            assert_eq!(epoch_ms(&DateTime::from_secs_f64(seconds)), ms);
-        }
-    }
-
-    #[test]
-    fn entered_states_carry_name_and_input() {
-        let details = StateEnteredEventDetails::builder().name("Read").input("{}").build().expect("named");
-        let sdk = SdkEvent::builder()
-            .id(2)
-            .previous_event_id(0)
-            .r#type(HistoryEventType::TaskStateEntered)
-            .timestamp(DateTime::from_secs_f64(1_678_443_189.342))
-            .state_entered_event_details(details)
-            .build()
-            .expect("complete");
-        let expected = HistoryEvent {
-            id: 2,
-            previous_id: 0,
-            event_type: "TaskStateEntered".into(),
-            timestamp_ms: 1_678_443_189_342,
-            state_name: Some("Read".into()),
-            input: Some("{}".into()),
-        };
-        assert_eq!(event(&sdk), expected);
-    }
 
     #[test]
     fn names_of_another_form_are_refused() {

@@ -1,0 +1,62 @@
+//! History events as the SDK reads them, turned into the protocol's.
+
+use aws_sdk_sfn::{primitives::DateTime, types::HistoryEvent as SdkEvent};
+use runproof_protocol::history::HistoryEvent;
+
+/// An event of the SDK as the protocol knows it.
+pub(crate) fn history_event(event: &SdkEvent) -> HistoryEvent {
+    let entered = event.state_entered_event_details();
+    let exited = event.state_exited_event_details().map(|details| &details.name);
+    HistoryEvent {
+        id: u64::try_from(event.id).unwrap_or_default(),
+        previous_id: u64::try_from(event.previous_event_id).unwrap_or_default(),
+        event_type: event.r#type.as_str().to_owned(),
+        timestamp_ms: epoch_ms(&event.timestamp),
+        state_name: entered.map(|details| &details.name).or(exited).cloned(),
+        input: entered.and_then(|details| details.input.clone()),
+    }
+}
+
+/// Milliseconds since the Unix epoch, to the nearest: AWS sends seconds as a decimal fraction, whose nearest double may lie below it.
+pub(crate) fn epoch_ms(time: &DateTime) -> i64 {
+    let ms =
+        (i128::from(time.secs()) * 1_000_000_000 + i128::from(time.subsec_nanos()) + 500_000).div_euclid(1_000_000);
+    i64::try_from(ms).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use aws_sdk_sfn::types::{HistoryEventType, StateEnteredEventDetails};
+
+    use super::*;
+
+    #[test]
+    fn fractions_of_a_second_are_rounded_to_the_nearest_millisecond() {
+        for ms in (1_678_443_189_000..1_678_443_190_000).chain([0, 1, 999]) {
+            let seconds: f64 = format!("{}.{:03}", ms / 1_000, ms % 1_000).parse().expect("a number");
+            assert_eq!(epoch_ms(&DateTime::from_secs_f64(seconds)), ms);
+        }
+    }
+
+    #[test]
+    fn entered_states_carry_name_and_input() {
+        let details = StateEnteredEventDetails::builder().name("Read").input("{}").build().expect("named");
+        let sdk = SdkEvent::builder()
+            .id(2)
+            .previous_event_id(0)
+            .r#type(HistoryEventType::TaskStateEntered)
+            .timestamp(DateTime::from_secs_f64(1_678_443_189.342))
+            .state_entered_event_details(details)
+            .build()
+            .expect("complete");
+        let expected = HistoryEvent {
+            id: 2,
+            previous_id: 0,
+            event_type: "TaskStateEntered".into(),
+            timestamp_ms: 1_678_443_189_342,
+            state_name: Some("Read".into()),
+            input: Some("{}".into()),
+        };
+        assert_eq!(history_event(&sdk), expected);
+    }
+}
