@@ -18,13 +18,18 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     cli::{Cli, Command},
     config::Config,
+    telemetry::Level,
 };
 
 #[tokio::main]
 async fn main() -> Result<ExitCode> {
     color_eyre::config::HookBuilder::default().display_env_section(false).install()?;
     let cli = Cli::parse();
-    telemetry::start(cli.verbose);
+    telemetry::start(match &cli.command {
+        _ if cli.verbose => Level::Verbose,
+        Command::Demo(_) | Command::Stack(_) => Level::Quiet,
+        _ => Level::Usual,
+    });
     rustls::crypto::aws_lc_rs::default_provider().install_default().map_err(|_| eyre!("two TLS providers"))?;
     let token = shutdown::on_signal()?;
     let passed = match &cli.command {

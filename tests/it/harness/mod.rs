@@ -1,12 +1,13 @@
 //! The real stack, started once for the test binary; each test gets a [`World`] of its own on it: database, contract, issuer, name, topic.
 
+mod clients;
 mod command;
 mod world;
 
 use std::{future::Future, path::Path, sync::LazyLock, time::Duration};
 
-pub use command::{Role, free_port};
-pub use world::{World, WorldBuilder};
+pub use command::free_port;
+pub use world::World;
 
 use runproof_stack::{Mining, Part, Ports, Stack, StackOptions};
 use tokio::{runtime::Runtime, sync::OnceCell};

@@ -6,9 +6,12 @@ use std::{
     sync::atomic::{AtomicU32, Ordering},
 };
 
-use alloy::primitives::{Address, U256};
+use alloy::{
+    primitives::{Address, U256},
+    providers::Provider,
+};
 use runproof_protocol::{InstanceId, verdict::Verdict};
-use runproof_stack::{Registry, Stack};
+use runproof_stack::{CHAIN_ID, Registry, Stack};
 use sqlx::{PgPool, postgres::PgPoolOptions};
 use tempfile::TempDir;
 use tokio::sync::OnceCell;
@@ -39,6 +42,8 @@ pub struct World {
     pub api_url: String,
     /// Its Kafka topic.
     pub topic: String,
+    /// The issuer's transactions when the world was made.
+    pub nonce_after_binding: u64,
     folder: TempDir,
     chain: Option<Stack>,
 }
@@ -89,11 +94,12 @@ impl WorldBuilder {
             registry,
             pool,
             issuer: Address::ZERO,
+            nonce_after_binding: 0,
             folder,
             chain,
         };
         world.configure(shared, &database_url, site_port, api_port, self.aws_endpoint_url.as_deref());
-        world.identify(shared, self.unbound).await;
+        world.identify(self.unbound).await;
         world
     }
 }
@@ -129,6 +135,17 @@ impl World {
             Some(own) => own.chain().expect("started"),
             None => stack().await.chain().expect("started"),
         }
+    }
+
+    /// Chain and contract, as heads name them.
+    pub fn registry_at(&self) -> runproof_protocol::head::Registry {
+        runproof_protocol::head::Registry { chain_id: CHAIN_ID, address: self.registry.address }
+    }
+
+    /// Transactions of the issuer so far.
+    pub async fn nonce(&self) -> u64 {
+        let count = self.chain().await.provider().get_transaction_count(self.issuer).await;
+        count.expect("the chain answers")
     }
 
     /// Its configuration file.
@@ -246,13 +263,14 @@ listen = "127.0.0.1:{api}"
         self.file("runproof.toml", text);
     }
 
-    async fn identify(&mut self, _shared: &Stack, unbound: bool) {
+    async fn identify(&mut self, unbound: bool) {
         let (_, issuer) = self.somebody("identity").await;
         self.issuer = issuer;
         if !unbound {
             self.chain().await.register_name(&self.name, issuer).await.expect("the name is free");
             self.runproof(&["identity", "bind"]).await;
         }
+        self.nonce_after_binding = self.nonce().await;
     }
 }
 

@@ -1,0 +1,14 @@
+//! The whole system on real parts: one binary, one stack, and for each test a world of its own.
+
+// Tests await whole journeys in one future.
+#![recursion_limit = "512"]
+
+mod crash;
+mod fold;
+mod harness;
+mod interface;
+mod job;
+mod page;
+mod paper_run;
+mod recorded_history;
+mod reorganisation;
