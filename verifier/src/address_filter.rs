@@ -95,7 +95,7 @@ mod tests {
             "2001:db8::1",
             "3fff::1",
         ] {
-            assert!(!is_public(address.parse().unwrap()), "{address}");
+            assert!(!is_public(address.parse().expect("an address")), "{address}");
         }
     }
 
@@ -104,7 +104,7 @@ mod tests {
         for address in
             ["1.1.1.1", "172.32.0.1", "100.128.0.1", "2606:4700:4700::1111", "2001:4860:4860::8888", "::ffff:1.1.1.1"]
         {
-            assert!(is_public(address.parse().unwrap()), "{address}");
+            assert!(is_public(address.parse().expect("an address")), "{address}");
         }
     }
 }

@@ -159,7 +159,7 @@ mod tests {
     use super::*;
 
     fn admitted(url: &str, private: bool) -> bool {
-        admit(&Url::parse(url).unwrap(), private).is_ok()
+        admit(&Url::parse(url).expect("a URL"), private).is_ok()
     }
 
     #[test]
