@@ -36,6 +36,9 @@ pub enum Command {
     /// Keys, certificate and ENS name of the one who registers.
     #[command(subcommand)]
     Identity(IdentityCommand),
+    /// The registry contract: the same address on every chain.
+    #[command(subcommand)]
+    Contract(ContractCommand),
     /// Publish a model: create its state machine, register its hash on the chain.
     Deploy(Deploy),
     /// Start an execution of a deployed model.
@@ -90,6 +93,15 @@ pub enum IdentityCommand {
     Bind,
     /// Make a new certificate; the old one is kept. Bind it before the site serves it.
     Renew,
+}
+
+/// The registry contract.
+#[derive(Debug, Subcommand)]
+pub enum ContractCommand {
+    /// Create it on the configured chain, unless it is there; prints the settings.
+    Deploy,
+    /// Print the address that it has on every chain.
+    Address,
 }
 
 /// Which history events are states.

@@ -238,7 +238,7 @@ pub struct Api {
     pub key: Option<PathBuf>,
     /// Other origins whose pages may ask, such as `https://dashboard.example`.
     pub allowed_origins: Vec<String>,
-    /// Folder of the npm packages graphiql, react and react-dom, for `/graphiql`; absent: not served.
+    /// Folder of the npm packages graphiql, react, react-dom and graphql-ws, for `/graphiql`; absent: not served.
     pub graphiql: Option<PathBuf>,
     /// Whether clients may ask for the schema.
     pub introspection: bool,

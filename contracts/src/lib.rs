@@ -3,6 +3,7 @@
 //! The Solidity sources are beside this crate in `solidity/`; `InstanceRegistry.json` is what they compile to (`build.sh`).
 
 pub mod decode;
+pub mod deployment;
 pub mod ens;
 pub mod registry;
 pub mod revert;

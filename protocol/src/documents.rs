@@ -46,6 +46,14 @@ impl InstanceDocument {
     }
 }
 
+/// The execution engine that an instance document names: `aws-step-functions` where its `executionArn` is one of Step Functions' ARNs
+/// (`arn:<partition>:states:…`), otherwise unknown.
+pub fn engine(instance_document: &[u8]) -> Option<&'static str> {
+    let document: serde_json::Value = serde_json::from_slice(instance_document).ok()?;
+    let mut parts = document["executionArn"].as_str()?.split(':');
+    (parts.next() == Some("arn") && parts.nth(1) == Some("states")).then_some("aws-step-functions")
+}
+
 /// An instance's protocol: who registered which state when, with the address of each document.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct InstanceProtocol {

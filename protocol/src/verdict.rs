@@ -160,6 +160,8 @@ pub struct Verdict {
     pub model: ModelId,
     /// The issuer's site, if one was found.
     pub site: Option<String>,
+    /// The execution engine, if the instance document could be read, hashes to its id and names it.
+    pub engine: Option<String>,
     /// All chain data is as of this block.
     pub as_of: BlockReference,
     /// When the web was read, Unix seconds.

@@ -6,7 +6,11 @@ use std::{
     sync::Arc,
 };
 
-use alloy::{primitives::U256, signers::local::PrivateKeySigner};
+use alloy::{
+    primitives::{U256, uint},
+    providers::Provider,
+    signers::local::PrivateKeySigner,
+};
 use eyre::{Context, OptionExt, Result};
 use runproof_executor::identity as issuer;
 use runproof_stack::{PARENT_NAME, Stack, StackOptions, Tools};
@@ -18,6 +22,8 @@ use crate::{
 
 /// Name of the issuer under [`PARENT_NAME`].
 const LABEL: &str = "demo";
+/// Ten ether, in wei: a run takes a thousandth of one.
+const FUNDS: U256 = uint!(10_000_000_000_000_000_000_U256);
 /// Both keys hold nothing but a private chain's ether.
 const PASSWORD: &str = "only for the demo";
 
@@ -75,7 +81,9 @@ pub async fn identify(stack: &Stack, config: &Config) -> Result<PrivateKeySigner
     let folder = config.identity.folder.with_file_name("client");
     let client = issuer::new(&folder, PASSWORD, None, &identity::generated(config))?.signer;
     for account in [issuing.signer.address(), client.address()] {
-        chain.fund(account, U256::from(10).pow(U256::from(21))).await?;
+        if chain.provider().get_balance(account).await? < FUNDS {
+            chain.fund(account, FUNDS).await?;
+        }
     }
     if issuing.created {
         chain.register_name(LABEL, issuing.signer.address()).await?;

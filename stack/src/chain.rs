@@ -141,11 +141,11 @@ impl Chain {
         self.submit(from, vec![ens::give_name(&self.contracts.ens, label, owner).with_from(from)]).await.map(drop)
     }
 
-    /// Adds `wei` to an account's balance, out of nothing.
+    /// Sends `wei` to an account; done when it is mined. A balance set by hand would stand in no block, and make its state root false.
     pub async fn fund(&self, account: Address, wei: U256) -> Result<(), StackError> {
-        let refused = || StackError::refused(Part::Chain, "funding an account");
-        let balance = self.provider.get_balance(account).await.map_err(refused())?;
-        self.provider.anvil_set_balance(account, balance.saturating_add(wei)).await.map_err(refused())
+        let from = self.deployer().await?;
+        let transfer = TransactionRequest::default().with_from(from).with_to(account).with_value(wei);
+        self.submit(from, vec![transfer]).await.map(drop)
     }
 
     /// Makes `blocks` blocks now.

@@ -21,7 +21,7 @@ const THROTTLED: &str = "Lambda.TooManyRequestsException";
 
 /// The `number`th order of a run, as its message body. The second says that it is throttled once, so that a run shows a retry.
 pub(crate) fn order(run: &str, number: u32) -> String {
-    let customer = ["Ada", "Grace", "Edsger", "Barbara"][number as usize % 4];
+    let customer = format!("customer-{}", number % 4);
     let items = json!([{"sku": format!("SKU-{number}"), "quantity": number + 1, "price_cents": 995}]);
     json!({"order_id": format!("{run}-{number}"), "customer": customer, "items": items, "throttle_once": number == 1})
         .to_string()
@@ -100,7 +100,7 @@ mod tests {
     fn an_order_is_summed_up() {
         let message = json!({"body": order("r", 2)});
         let row = transform(&message, |_| true).expect("a whole order");
-        assert_eq!(row, json!({"order_id": "r-2", "customer": "Edsger", "total_cents": "2985"}));
+        assert_eq!(row, json!({"order_id": "r-2", "customer": "customer-2", "total_cents": "2985"}));
     }
 
     #[test]

@@ -4,6 +4,7 @@
 #![recursion_limit = "512"]
 
 mod crash;
+mod deployment;
 mod fold;
 mod harness;
 mod interface;

@@ -4,7 +4,7 @@ use alloy::primitives::B256;
 use futures::{StreamExt, stream};
 use runproof_protocol::{
     InstanceId, StateId,
-    documents::InstanceProtocol,
+    documents::{InstanceProtocol, engine},
     id::sha256,
     rules::{Reading, content::PublishedState, registered::RegisteredRun},
 };
@@ -26,6 +26,8 @@ pub(crate) struct Sourced<T> {
 pub(crate) struct Documents {
     pub(crate) model: Sourced<B256>,
     pub(crate) instance: Sourced<B256>,
+    /// The execution engine, where the instance document is the registered one and names it.
+    pub(crate) engine: Option<String>,
     /// One for each registered state, in order.
     pub(crate) states: Vec<Sourced<PublishedState>>,
 }
@@ -58,15 +60,18 @@ pub(crate) fn protocol_path(instance: InstanceId) -> String {
 
 impl Documents {
     pub(crate) async fn read(site: &Reading<Site>, run: &RegisteredRun) -> Self {
-        let model = hash(site, format!("{}.json", run.proved.model)).await;
-        let instance = hash(site, format!("{}/instance.json", run.instance)).await;
+        let model = hashed(bytes(site, format!("{}.json", run.proved.model)).await);
+        let instance = bytes(site, format!("{}/instance.json", run.instance)).await;
+        let registered = instance.reading.read().filter(|bytes| InstanceId::of(bytes) == run.instance);
+        let engine = registered.and_then(|bytes| engine(bytes)).map(str::to_owned);
+        let instance = hashed(instance);
         let ids: Vec<StateId> = run.states().map(|state| state.state).collect();
         let states = if ids.len() > MOST_STATE_DOCUMENTS {
             of_trace(site, run.instance, &ids).await
         } else {
             stream::iter(ids.into_iter().map(|id| of_document(site, id))).buffered(CONCURRENCY).collect().await
         };
-        Self { model, instance, states }
+        Self { model, instance, engine, states }
     }
 }
 
@@ -81,9 +86,8 @@ async fn bytes(site: &Reading<Site>, path: String) -> Sourced<Vec<u8>> {
     Sourced { source: open.url(&path), reading }
 }
 
-async fn hash(site: &Reading<Site>, path: String) -> Sourced<B256> {
-    let Sourced { source, reading } = bytes(site, path).await;
-    Sourced { source, reading: reading.map(|bytes| sha256(&bytes)) }
+fn hashed(document: Sourced<Vec<u8>>) -> Sourced<B256> {
+    Sourced { source: document.source, reading: document.reading.map(|bytes| sha256(&bytes)) }
 }
 
 async fn of_document(site: &Reading<Site>, id: StateId) -> Sourced<PublishedState> {

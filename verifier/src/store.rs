@@ -121,12 +121,13 @@ async fn write_instance(connection: &mut PgConnection, verdict: &Verdict, positi
     let trust = serde_json::to_value(verdict.trust)?;
     sqlx::query_scalar(
         "insert into verdict.instance (issuer, instance_id, model_id, status, site, as_of_block, as_of_block_hash, checked_at, trust,
-                                       findings, journal_position)
-         values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)
+                                       findings, journal_position, engine)
+         values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)
          on conflict (issuer, instance_id) do update set
             model_id = excluded.model_id, status = excluded.status, site = excluded.site, as_of_block = excluded.as_of_block,
             as_of_block_hash = excluded.as_of_block_hash, checked_at = excluded.checked_at, trust = excluded.trust,
-            findings = excluded.findings, revision = excluded.revision, journal_position = excluded.journal_position
+            findings = excluded.findings, revision = excluded.revision, journal_position = excluded.journal_position,
+            engine = excluded.engine
          returning revision",
     )
     .bind(verdict.issuer.as_slice())
@@ -140,6 +141,7 @@ async fn write_instance(connection: &mut PgConnection, verdict: &Verdict, positi
     .bind(trust.as_str())
     .bind(Json(&verdict.findings))
     .bind(position)
+    .bind(&verdict.engine)
     .fetch_one(connection)
     .await
     .wrap_err("writing an instance's verdict")

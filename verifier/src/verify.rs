@@ -113,6 +113,7 @@ impl Evidence {
             instance: run.instance,
             model: run.proved.model,
             site: self.location.clone(),
+            engine: documents.engine,
             as_of: at.reference,
             checked_at_s,
             trust: Trust::OneNode,

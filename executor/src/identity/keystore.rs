@@ -27,7 +27,7 @@ pub enum KeystoreError {
     #[error("there is no keystore at {0}: run `runproof identity new`")]
     Missing(PathBuf),
     /// The file is there, the password does not open it.
-    #[error("the password does not open {0}: check RUNPROOF_IDENTITY_PASSWORD, or the password that you typed")]
+    #[error("the password does not open {0}: check RUNPROOF_IDENTITY__PASSWORD, or the password that you typed")]
     WrongPassword(PathBuf),
     /// The file is not a keystore, or its key is none.
     #[error("{path} is not a keystore that can be read ({reason}): restore it from a backup")]

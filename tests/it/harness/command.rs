@@ -46,7 +46,7 @@ impl Drop for Role {
         let _ = self.child.kill();
         let _ = self.child.wait();
         if std::thread::panicking() {
-            eprintln!("--- {}\n{}", self.log.display(), self.log());
+            super::report(&format!("--- {}\n{}", self.log.display(), self.log()));
         }
     }
 }

@@ -4,7 +4,12 @@ mod clients;
 mod command;
 mod world;
 
-use std::{future::Future, path::Path, sync::LazyLock, time::Duration};
+use std::{
+    future::Future,
+    path::Path,
+    sync::{Arc, LazyLock, Mutex, PoisonError},
+    time::Duration,
+};
 
 pub use command::free_port;
 pub use world::World;
@@ -15,14 +20,32 @@ use tokio::{runtime::Runtime, sync::OnceCell};
 /// One runtime for all tests: the stack's servers live as long as the thread that started them.
 static RUNTIME: LazyLock<Runtime> = LazyLock::new(|| {
     rustls::crypto::aws_lc_rs::default_provider().install_default().expect("no other provider is installed");
+    std::panic::set_hook(Box::new(|panic| report(&panic.to_string())));
     Runtime::new().expect("threads can be started")
 });
+tokio::task_local! {
+    /// What a failing test has to say. Its task runs on threads of the runtime, whose output no test shows.
+    static REPORT: Arc<Mutex<String>>;
+}
 static STACK: OnceCell<Stack> = OnceCell::const_new();
 
 /// Runs a test on the shared runtime.
 pub fn run(test: impl Future<Output = ()> + Send + 'static) {
-    if let Err(failure) = RUNTIME.block_on(RUNTIME.spawn(test)) {
-        std::panic::resume_unwind(failure.into_panic());
+    let said = Arc::new(Mutex::new(String::new()));
+    let ended = RUNTIME.block_on(RUNTIME.spawn(REPORT.scope(said.clone(), test)));
+    let said = said.lock().unwrap_or_else(PoisonError::into_inner);
+    assert!(ended.is_ok(), "{said}");
+}
+
+/// Adds to what the running test says if it fails.
+fn report(text: &str) {
+    let added = REPORT.try_with(|said| {
+        let mut said = said.lock().unwrap_or_else(PoisonError::into_inner);
+        said.push_str(text);
+        said.push('\n');
+    });
+    if added.is_err() {
+        eprintln!("{text}");
     }
 }
 

@@ -208,7 +208,7 @@ impl World {
         let output = tokio::task::spawn_blocking(move || command.output()).await.expect("it runs");
         let told = succeeded(&output.expect("the binary runs"), "identity new");
         let address = address_in(&told);
-        let wei = U256::from(10).pow(U256::from(20));
+        let wei = U256::from(10).pow(U256::from(19));
         self.chain().await.fund(address, wei).await.expect("the development chain funds anybody");
         (folder, address)
     }
