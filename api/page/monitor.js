@@ -25,11 +25,15 @@ const FOLLOWED = `subscription { watermark { ${WATERMARK} } }`;
 /** The last position and the last revision that are shown: a new connection goes on from there. */
 const seen = { position: 0, revision: 0 };
 
+/** An answer that takes longer is asked for again. */
+const PATIENCE_MS = 15_000;
+
 async function ask(query, variables) {
   const response = await fetch("/graphql", {
     method: "POST",
     headers: { "content-type": "application/json" },
     body: JSON.stringify({ query, variables }),
+    signal: AbortSignal.timeout(PATIENCE_MS),
   });
   const { data, errors } = await response.json();
   if (errors) throw new Error(errors[0].message);

@@ -63,7 +63,10 @@ impl Browser {
     /// Waits until an element is there.
     async fn shows(&self, selector: &str) {
         let waiting = self.client.wait().at_most(Duration::from_secs(90)).for_element(Locator::Css(selector));
-        waiting.await.unwrap_or_else(|error| panic!("{selector}: {error}"));
+        if let Err(error) = waiting.await {
+            let page = self.client.execute("return document.documentElement.outerHTML;", vec![]).await;
+            panic!("{selector}: {error}\n{page:?}");
+        }
     }
 
     async fn stop(mut self) {

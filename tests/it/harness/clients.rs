@@ -11,7 +11,7 @@ use tokio::{net::TcpStream, process::Command};
 use tokio_rustls::{TlsConnector, client::TlsStream};
 use tokio_tungstenite::{WebSocketStream, tungstenite::Message};
 
-use super::{World, stack};
+use super::{World, eventually, stack};
 
 /// One message of a topic as kcat shows it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -46,15 +46,23 @@ impl World {
         answer["data"].take()
     }
 
-    /// Messages of the world's topic until there are `count`, by kcat with `read_committed`.
+    /// All messages of the world's topic once there are `count`, no fewer and no more, by kcat with `read_committed`.
     pub async fn kcat(&self, count: usize) -> Vec<KafkaMessage> {
+        // kcat gives up where the topic is not made yet.
+        eventually("the topic has as many messages", async || {
+            let messages = self.kcat_once().await;
+            (messages.len() == count).then_some(messages)
+        })
+        .await
+    }
+
+    async fn kcat_once(&self) -> Vec<KafkaMessage> {
         let bootstrap = stack().await.kafka().expect("started").bootstrap();
-        let count = count.to_string();
-        let arguments = ["-C", "-q", "-b", &bootstrap, "-t", &self.topic, "-o", "beginning", "-c", &count];
+        let arguments = ["-C", "-q", "-b", &bootstrap, "-t", &self.topic, "-o", "beginning", "-e"];
         let mut command = Command::new("kcat");
         command.args(arguments).args(["-X", "isolation.level=read_committed", "-f", "%k\t%h\t%s\n"]);
         let output = tokio::time::timeout(std::time::Duration::from_secs(90), command.kill_on_drop(true).output());
-        let output = output.await.expect("so many messages arrive").expect("kcat runs; `make setup` installs it");
+        let output = output.await.expect("the topic has an end").expect("kcat runs; `make setup` installs it");
         let text = String::from_utf8(output.stdout).expect("UTF-8");
         let message = |line: &str| {
             let mut parts = line.splitn(3, '\t').map(str::to_owned);
