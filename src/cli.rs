@@ -53,6 +53,8 @@ pub enum Command {
     Site,
     /// Follow the contract's logs into Postgres, and on to Kafka if it is configured.
     Index,
+    /// Compare Postgres, Kafka and the contract's heads with the chain, indexed anew in memory; succeeds only if nothing differs.
+    Audit(Audit),
     /// Keep the verdicts in Postgres current.
     Verdicts,
     /// Check a run from chain and web alone; succeeds only if every check passed.
@@ -209,6 +211,17 @@ pub struct Verify {
     #[arg(long, value_name = "URL")]
     pub site: Option<String>,
     /// Print the verdict with all its evidence as JSON.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Options of `audit`.
+#[derive(Debug, Args)]
+pub struct Audit {
+    /// How long journal and topic may take to come to the block that is the newest now, seconds.
+    #[arg(long, default_value = "10", value_name = "SECONDS")]
+    pub patience: u64,
+    /// Print all differences as JSON.
     #[arg(long)]
     pub json: bool,
 }

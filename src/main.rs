@@ -44,6 +44,7 @@ async fn main() -> Result<ExitCode> {
 async fn execute(command: &Command, config: &Config, token: CancellationToken) -> Result<bool> {
     match command {
         Command::Verify(verify) => return commands::verify::verify(config, verify).await,
+        Command::Audit(audit) => return commands::audit::audit(config, audit).await,
         Command::Identity(identity) => commands::identity::run(config, identity).await?,
         Command::Contract(contract) => commands::contract::run(config, contract).await?,
         Command::Deploy(deploy) => commands::model::deploy(config, deploy).await?,

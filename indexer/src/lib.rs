@@ -5,6 +5,7 @@
 //! has the cursor's block, it takes entries back down to the fork ([`rewind`]). A restart, a catch-up, a lost connection and a reorganisation are
 //! nothing but more steps.
 
+pub mod audit;
 mod backoff;
 pub mod block;
 pub mod check;

@@ -1,5 +1,6 @@
 //! The commands that do one thing and end.
 
+pub mod audit;
 pub mod contract;
 pub mod identity;
 pub mod model;

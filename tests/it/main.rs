@@ -3,6 +3,7 @@
 // Tests await whole journeys in one future.
 #![recursion_limit = "512"]
 
+mod audit;
 mod crash;
 mod deployment;
 mod fold;

@@ -1,0 +1,99 @@
+//! What the chain says, and where anything else says otherwise.
+//!
+//! A clean index is made in memory, from the chain alone, and held against the journal in Postgres, the topic as `read_committed` consumers see it,
+//! and the heads and counts in the contract. Nothing is repaired: what differs is told, each with its place.
+
+mod chain;
+mod contract;
+mod database;
+mod ledger;
+mod report;
+mod topic;
+
+use std::{collections::BTreeSet, time::Duration};
+
+use alloy::primitives::Address;
+use eyre::{Context, Result};
+use runproof_protocol::head::Registry;
+use tokio::task::spawn_blocking;
+use url::Url;
+
+use self::{database::Journal, topic::TopicReader};
+pub use self::report::{Difference, Place, Report};
+use crate::{RelaySettings, source::Source};
+
+/// What an audit is told.
+#[derive(Clone)]
+pub struct AuditSettings {
+    /// Ethereum JSON-RPC over HTTP(S). It must still know the contract's state as of the journal's block.
+    pub rpc_url: Url,
+    /// The contract `InstanceRegistry`.
+    pub registry: Address,
+    /// First block of the journal.
+    pub start_block: u64,
+    /// The journal's database.
+    pub postgres_url: Url,
+    /// The journal's topic; `None`: not compared.
+    pub topic: Option<RelaySettings>,
+    /// How long journal and topic may take to reach the block that was the chain's newest at the beginning, and what follows from it.
+    pub patience: Duration,
+}
+
+/// Compares everything with the chain. Memory grows with the number of entries.
+///
+/// # Errors
+/// What could not be read, and a chain that was reorganised meanwhile: then nothing is known, and the audit is to be repeated.
+pub async fn audit(settings: &AuditSettings) -> Result<Report> {
+    let source = Source::new(settings.rpc_url.clone(), settings.registry, true)?;
+    let registry = Registry { chain_id: source.chain_id().await?, address: settings.registry };
+    let newest = source.head().await?.latest;
+    // The order matters: what the topic holds now must be in the journal when that is read. The rest of the topic is read after it.
+    let topic = match settings.topic.clone() {
+        Some(topic) => Some(spawn_blocking(move || TopicReader::read_to_end(&topic)).await??),
+        None => None,
+    };
+    let journal = database::await_block(settings, registry, newest.number).await?;
+    let topic = match topic {
+        Some(reader) => Some(read_on(reader, journal.position, settings.patience).await?),
+        None => None,
+    };
+    let upto = journal.block.map_or(0, |block| block.number).max(newest.number);
+    let upto = upto.min(source.head().await?.latest.number);
+    let index = chain::index(&source, settings.start_block..=upto).await.wrap_err("indexing the chain anew")?;
+
+    let mut report = Report { upto_block: upto, entries: journal.entries.len() as u64, ..Report::default() };
+    let judged = ledger::judge(Place::Postgres, &journal.entries, journal.position, &index.items);
+    let mut named = report.add(judged);
+    report.differences.extend(journal.compare(newest.number, &index, &named));
+    if let Some(reader) = topic {
+        compare_topic(&mut report, &mut named, registry, &reader, &journal, &index)?;
+    }
+    let (instances, differences) = contract::compare(settings, registry, &index).await?;
+    report.instances = instances;
+    report.differences.extend(differences);
+    Ok(report)
+}
+
+async fn read_on(mut reader: TopicReader, position: u64, patience: Duration) -> Result<TopicReader> {
+    spawn_blocking(move || {
+        reader.read_on(position, patience)?;
+        Ok(reader)
+    })
+    .await?
+}
+
+fn compare_topic(
+    report: &mut Report,
+    named: &mut BTreeSet<u64>,
+    registry: Registry,
+    reader: &TopicReader,
+    journal: &Journal,
+    index: &chain::Index,
+) -> Result<()> {
+    let (entries, differences) = reader.entries(registry, journal.position)?;
+    report.messages = Some(entries.len() as u64);
+    report.differences.extend(differences);
+    named.extend(report.add(ledger::judge(Place::Topic, &entries, journal.position, &index.items)));
+    report.differences.extend(ledger::entries_differ(&journal.entries, &entries, named));
+    Ok(())
+}

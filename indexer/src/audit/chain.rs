@@ -1,0 +1,65 @@
+//! The clean index: what the chain holds, read anew and kept in memory.
+
+use std::ops::RangeInclusive;
+
+use alloy::primitives::B256;
+use eyre::{Result, ensure};
+
+use crate::{
+    block::{Block, BlockRef},
+    decode::{self, Item, Quarantined},
+    error::IndexError,
+    source::Source,
+};
+
+/// Blocks of one request, halved while the node refuses.
+const SPAN: u64 = 500;
+
+/// All that the contract did, as the chain tells it.
+#[derive(Default)]
+pub(super) struct Index {
+    /// Every block, without its logs.
+    pub(super) blocks: Vec<Block>,
+    /// In the chain's order.
+    pub(super) items: Vec<Item>,
+    /// Likewise.
+    pub(super) quarantined: Vec<Quarantined>,
+}
+
+impl Index {
+    /// The last block.
+    pub(super) fn tip(&self) -> Option<BlockRef> {
+        self.blocks.last().map(Block::reference)
+    }
+
+    fn append(&mut self, blocks: Vec<Block>) {
+        let decoded = decode::decode(&blocks);
+        self.items.extend(decoded.items);
+        self.quarantined.extend(decoded.quarantined);
+        self.blocks.extend(blocks.into_iter().map(|block| Block { logs: Vec::new(), ..block }));
+    }
+}
+
+/// Reads and checks the blocks of a range, which the node must have.
+pub(super) async fn index(source: &Source, range: RangeInclusive<u64>) -> Result<Index> {
+    let mut index = Index::default();
+    let (mut next, last) = range.into_inner();
+    let mut span = SPAN;
+    while next <= last {
+        let end = last.min(next + span - 1);
+        let blocks = match source.blocks(next..=end).await {
+            Ok(blocks) => blocks,
+            Err(IndexError::Rpc { .. }) if span > 1 => {
+                span /= 2;
+                continue;
+            }
+            Err(error) => return Err(error.into()),
+        };
+        let parent: Option<B256> = blocks.first().map(|block| block.parent_hash);
+        let follows = index.tip().is_none_or(|tip| parent == Some(tip.hash));
+        ensure!(follows, "the chain was reorganised while it was read: audit again");
+        index.append(blocks);
+        next = end + 1;
+    }
+    Ok(index)
+}

@@ -1,0 +1,131 @@
+//! The contract's heads and counts, against the fold of its logs.
+
+use std::collections::BTreeMap;
+
+use alloy::{
+    eips::BlockId,
+    primitives::{Address, B256},
+    providers::RootProvider,
+};
+use eyre::{Result, WrapErr};
+use futures::{StreamExt, TryStreamExt, stream};
+use runproof_contracts::InstanceRegistry;
+use runproof_protocol::{
+    InstanceId, ModelId,
+    event::{Event, Origin},
+    head::{self, Batch, Outcome, Registry},
+};
+
+use super::{
+    AuditSettings,
+    chain::Index,
+    report::{Difference, Place},
+};
+use crate::decode::Item;
+
+/// Calls under way at a time.
+const CONCURRENCY: usize = 16;
+
+/// What the logs of one instance come to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Run {
+    model: ModelId,
+    head: B256,
+    count: u64,
+    ordinal: u64,
+    outcome: u8,
+    registered_at_block: u64,
+}
+
+/// What the logs of one issuer come to: how many instances, and the head of their chain.
+type Issuer = (u64, B256);
+
+/// Compares every instance and every issuer as of the index' last block. Returns how many instances there are, and what differs.
+pub(super) async fn compare(settings: &AuditSettings, registry: Registry, index: &Index) -> Result<(u64, Vec<Difference>)> {
+    let Some(tip) = index.tip() else { return Ok((0, Vec::new())) };
+    let (runs, issuers) = fold(registry, &index.items);
+    let count = runs.len() as u64;
+    let contract = &InstanceRegistry::new(registry.address, <RootProvider>::new_http(settings.rpc_url.clone()));
+    let of_instances = stream::iter(runs).map(|((issuer, instance), folded)| async move {
+        let call = contract.instanceOf(issuer, instance.0).block(BlockId::hash(tip.hash));
+        let held = call.call().await.wrap_err("asking the contract for an instance")?;
+        let held = Run {
+            model: ModelId(held.model),
+            head: held.head,
+            count: held.count,
+            ordinal: held.ordinal,
+            outcome: held.outcome.into(),
+            registered_at_block: held.registeredAtBlock,
+        };
+        eyre::Ok(differ(format!("instance {instance} of {issuer:#x}"), &folded, &held))
+    });
+    let of_issuers = stream::iter(issuers).map(|(issuer, folded)| async move {
+        let call = contract.issuerChain(issuer).block(BlockId::hash(tip.hash));
+        let held = call.call().await.wrap_err("asking the contract for an issuer")?;
+        eyre::Ok(differ(format!("instances of {issuer:#x}"), &folded, &(held.count, held.head)))
+    });
+    let mut differences: Vec<Option<Difference>> = of_instances.buffered(CONCURRENCY).try_collect().await?;
+    differences.extend(of_issuers.buffered(CONCURRENCY).try_collect::<Vec<_>>().await?);
+    Ok((count, differences.into_iter().flatten().collect()))
+}
+
+fn differ<T: PartialEq + std::fmt::Debug>(at: String, folded: &T, held: &T) -> Option<Difference> {
+    let told = |value: &T| Some(format!("{value:?}"));
+    (folded != held).then(|| Difference::new(Place::Contract, at, told(folded), told(held)))
+}
+
+/// What all items come to. Items that contradict each other give heads that the contract does not hold.
+fn fold(registry: Registry, items: &[Item]) -> (BTreeMap<(Address, InstanceId), Run>, BTreeMap<Address, Issuer>) {
+    let mut runs: BTreeMap<(Address, InstanceId), Run> = BTreeMap::new();
+    let mut issuers: BTreeMap<Address, Issuer> = BTreeMap::new();
+    for log in items.chunk_by(|one, next| log(&one.origin) == log(&next.origin)) {
+        let Item { event, origin } = &log[0];
+        match event {
+            Event::InstanceRegistered { issuer, instance, model, ordinal, issuer_head, .. } => {
+                let head = head::genesis(registry, *issuer, *instance, *model, *ordinal);
+                let registered_at_block = origin.block_number;
+                let run = Run { model: *model, head, count: 0, ordinal: *ordinal, outcome: 0, registered_at_block };
+                runs.insert((*issuer, *instance), run);
+                issuers.insert(*issuer, (*ordinal + 1, *issuer_head));
+            }
+            Event::StateRegistered { issuer, instance, batch: first, .. } => {
+                if let Some(run) = runs.get_mut(&(*issuer, *instance)) {
+                    run.extend(*first, log);
+                }
+            }
+            Event::InstanceTerminated { issuer, instance, count, outcome, .. } => {
+                if let Some(run) = runs.get_mut(&(*issuer, *instance)) {
+                    run.seal(*count, *outcome, origin);
+                }
+            }
+            _ => {}
+        }
+    }
+    (runs, issuers)
+}
+
+fn log(origin: &Origin) -> (u64, u64) {
+    (origin.block_number, origin.log_index)
+}
+
+impl Run {
+    /// Appends the states of one log.
+    fn extend(&mut self, first: u64, log: &[Item]) {
+        let (mut states, mut predecessors) = (Vec::new(), Vec::new());
+        for item in log {
+            if let Event::StateRegistered { state, predecessor, .. } = item.event {
+                states.push(state);
+                predecessors.push(predecessor);
+            }
+        }
+        let Origin { block_number, block_timestamp_s, .. } = log[0].origin;
+        let predecessors = head::shorten_predecessors(first, predecessors);
+        self.count += states.len() as u64;
+        self.head = head::extend(self.head, &Batch { first, states, predecessors, block_number, block_timestamp_s });
+    }
+
+    fn seal(&mut self, count: u64, outcome: Outcome, origin: &Origin) {
+        self.outcome = outcome as u8;
+        self.head = head::seal(self.head, count, outcome, origin.block_number, origin.block_timestamp_s);
+    }
+}

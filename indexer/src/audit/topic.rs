@@ -1,0 +1,158 @@
+//! The topic as a `read_committed` consumer sees it, from its beginning.
+
+use std::{
+    collections::BTreeSet,
+    time::{Duration, Instant},
+};
+
+use eyre::{Context, Result, ensure};
+use rdkafka::{
+    Message as _, Offset, TopicPartitionList,
+    consumer::{BaseConsumer, Consumer},
+    error::KafkaError,
+    message::{BorrowedMessage, Headers},
+};
+use runproof_protocol::{event::JournalEntry, head::Registry};
+
+use super::report::{Difference, Place};
+use crate::{
+    RelaySettings,
+    message::{self, Message},
+    topic,
+};
+
+const TIMEOUT: Duration = Duration::from_secs(30);
+const POLL: Duration = Duration::from_millis(100);
+
+/// A consumer and what it has read so far.
+pub(super) struct TopicReader {
+    consumer: BaseConsumer,
+    partitions: BTreeSet<i32>,
+    read: Vec<Read>,
+    /// How many of them were there at the beginning.
+    at_first: usize,
+}
+
+/// A message and what it holds.
+struct Read {
+    partition: i32,
+    offset: i64,
+    key: Option<String>,
+    headers: Vec<(String, String)>,
+    value: Vec<u8>,
+    entry: Option<JournalEntry>,
+}
+
+impl TopicReader {
+    /// Reads what is committed now. Blocks.
+    pub(super) fn read_to_end(settings: &RelaySettings) -> Result<Self> {
+        let consumer: BaseConsumer = topic::client(settings)
+            .set("group.id", "runproof-audit")
+            .set("isolation.level", "read_committed")
+            .set("enable.auto.commit", "false")
+            .set("enable.partition.eof", "true")
+            .create()?;
+        let metadata = consumer.fetch_metadata(Some(&settings.topic), TIMEOUT).wrap_err("asking for the topic's partitions")?;
+        let partitions: BTreeSet<i32> =
+            metadata.topics().iter().flat_map(|topic| topic.partitions()).map(|partition| partition.id()).collect();
+        let mut assignment = TopicPartitionList::new();
+        for partition in &partitions {
+            assignment.add_partition_offset(&settings.topic, *partition, Offset::Beginning)?;
+        }
+        consumer.assign(&assignment)?;
+        let mut reader = Self { consumer, partitions, read: Vec::new(), at_first: 0 };
+        let mut open = reader.partitions.clone();
+        let mut deadline = Instant::now() + TIMEOUT;
+        while !open.is_empty() {
+            ensure!(Instant::now() < deadline, "nothing came from topic {} in {TIMEOUT:?}", settings.topic);
+            match reader.poll()? {
+                Polled::Message => deadline = Instant::now() + TIMEOUT,
+                Polled::End(partition) => drop(open.remove(&partition)),
+                Polled::Nothing => {}
+            }
+        }
+        reader.at_first = reader.read.len();
+        Ok(reader)
+    }
+
+    /// Reads on until the entry at `position` was seen or patience ends. Blocks.
+    pub(super) fn read_on(&mut self, position: u64, patience: Duration) -> Result<()> {
+        let deadline = Instant::now() + patience;
+        let newest = |read: &[Read]| read.iter().filter_map(|read| Some(read.entry.as_ref()?.position)).max();
+        while !self.partitions.is_empty() && newest(&self.read[self.at_first..]).max(newest(&self.read[..self.at_first])) < Some(position) {
+            if Instant::now() >= deadline {
+                break;
+            }
+            self.poll()?;
+        }
+        Ok(())
+    }
+
+    /// The journal's entries in the order in which they are folded, without those that came after the journal was read; and what is no message of it.
+    pub(super) fn entries(&self, registry: Registry, last: u64) -> Result<(Vec<JournalEntry>, Vec<Difference>)> {
+        let mut differences = Vec::new();
+        let mut entries = Vec::new();
+        for (number, read) in self.read.iter().enumerate() {
+            let at = format!("partition {}, offset {}", read.partition, read.offset);
+            let Some(entry) = &read.entry else {
+                let found = String::from_utf8_lossy(&read.value).chars().take(200).collect();
+                differences.push(Difference::new(Place::Topic, at, None, Some(found)));
+                continue;
+            };
+            if number >= self.at_first && entry.position > last {
+                continue;
+            }
+            differences.extend(read.against(&message::message(&registry, entry)?, &at));
+            entries.push(entry.clone());
+        }
+        // Between partitions there is no order but the positions'.
+        if self.partitions.len() > 1 {
+            entries.sort_by_key(|entry| entry.position);
+        }
+        Ok((entries, differences))
+    }
+
+    fn poll(&mut self) -> Result<Polled> {
+        match self.consumer.poll(POLL) {
+            None => Ok(Polled::Nothing),
+            Some(Ok(message)) => {
+                self.read.push(Read::of(&message));
+                Ok(Polled::Message)
+            }
+            Some(Err(KafkaError::PartitionEOF(partition))) => Ok(Polled::End(partition)),
+            Some(Err(error)) => Err(error).wrap_err("reading the topic"),
+        }
+    }
+}
+
+enum Polled {
+    Message,
+    End(i32),
+    Nothing,
+}
+
+impl Read {
+    fn of(message: &BorrowedMessage<'_>) -> Self {
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        let headers = message.headers().into_iter().flat_map(|headers| headers.iter());
+        let value = message.payload().unwrap_or_default();
+        Self {
+            partition: message.partition(),
+            offset: message.offset(),
+            key: message.key().map(text),
+            headers: headers.map(|header| (header.key.to_owned(), text(header.value.unwrap_or_default()))).collect(),
+            value: value.to_vec(),
+            entry: serde_json::from_slice(value).ok(),
+        }
+    }
+
+    /// Key and headers must be those that the entry asks for.
+    fn against(&self, expected: &Message, at: &str) -> Vec<Difference> {
+        let headers = |headers: Vec<(&str, &str)>| format!("{headers:?}");
+        let ours = headers(expected.headers.iter().map(|(name, value)| (*name, value.as_str())).collect());
+        let theirs = headers(self.headers.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect());
+        let pairs = [("key", Some(expected.key.clone()), self.key.clone()), ("headers", Some(ours), Some(theirs))];
+        let differing = pairs.into_iter().filter(|(_, expected, found)| expected != found);
+        differing.map(|(what, expected, found)| Difference::new(Place::Topic, format!("{what} of {at}"), expected, found)).collect()
+    }
+}

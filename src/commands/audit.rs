@@ -1,0 +1,35 @@
+//! `runproof audit`: everything that was indexed, compared with the chain.
+
+use std::time::Duration;
+
+use eyre::{Context, Result};
+use runproof_indexer::{RelaySettings, audit::AuditSettings};
+use url::Url;
+
+use crate::{cli::Audit, config::Config};
+
+/// Prints what differs; tells whether nothing does.
+pub async fn audit(config: &Config, audit: &Audit) -> Result<bool> {
+    let postgres_url = Url::parse(&config.postgres.url).wrap_err("postgres.url")?;
+    let chain = &config.chain;
+    let topic = config.kafka.as_ref().map(|kafka| RelaySettings {
+        topic: kafka.topic.clone(),
+        options: kafka.client.clone(),
+        ..RelaySettings::new(postgres_url.clone(), chain.registry, &kafka.bootstrap)
+    });
+    let settings = AuditSettings {
+        rpc_url: chain.rpc_url.clone(),
+        registry: chain.registry,
+        start_block: chain.registry_deployed_at_block,
+        postgres_url,
+        topic,
+        patience: Duration::from_secs(audit.patience),
+    };
+    let report = runproof_indexer::audit::audit(&settings).await?;
+    if audit.json {
+        println!("{}", serde_json::to_string_pretty(&report)?);
+    } else {
+        print!("{report}");
+    }
+    Ok(report.differences.is_empty())
+}

@@ -1,0 +1,93 @@
+//! `runproof audit` finds nothing where nothing is wrong, and exactly what was altered where something was.
+
+use std::time::Duration;
+
+use rdkafka::{
+    ClientConfig,
+    producer::{FutureProducer, FutureRecord},
+};
+use runproof_indexer::audit::{Place, Report};
+use sqlx::AssertSqlSafe;
+
+use crate::{
+    crash::{ended, start_slow_run},
+    harness::{self, World, stack},
+};
+
+#[test]
+fn an_audit_names_what_was_altered_and_nothing_else() {
+    harness::run(async {
+        let world = World::new().await;
+        let roles = ["follow", "site", "index"].map(|role| world.start(&[role]));
+        start_slow_run(&world, 3).await;
+        ended(&world).await;
+
+        let clean = audit(&world).await;
+        assert_eq!(clean.differences, [], "{clean:#?}");
+        assert_eq!((clean.instances, clean.messages), (1, Some(clean.entries)));
+        roles.into_iter().for_each(|role| assert!(role.stop()));
+
+        let rows = "journal.entry where kind = 'state_registered' and sequence = 1";
+        let position: i64 = scalar(&world, &format!("select position from {rows}")).await;
+        let at = format!("position {position}");
+
+        execute(&world, &format!("create table kept as select * from {rows}; delete from {rows}")).await;
+        let found = only(&world, Place::Postgres).await;
+        assert_eq!((found.0.as_str(), found.2), (at.as_str(), None), "a row that is gone");
+        assert!(found.1.expect("the row").contains("state_registered"));
+        execute(&world, "insert into journal.entry select * from kept").await;
+
+        let alter = |column: &str, value: &str| format!("update {rows}", rows = rows.replace(" where", &format!(" set {column} = {value} where")));
+        execute(&world, &alter("event", "jsonb_set(event, '{batch}', '7')")).await;
+        let found = only(&world, Place::Postgres).await;
+        assert_eq!(found.0, at, "a row with another event");
+        assert!(found.2.expect("the row").contains(r#""batch":7"#));
+        execute(&world, &alter("event", "(select event from kept)")).await;
+
+        execute(&world, &alter("content_id", "sha256('x')")).await;
+        assert_eq!(only(&world, Place::Postgres).await.0, format!("{at}, content_id"), "a column that the event does not say");
+        execute(&world, &alter("content_id", "(select content_id from kept)")).await;
+        assert_eq!(audit(&world).await.differences, [], "all is as it was");
+
+        let again = &world.kcat(clean.entries as usize).await[0];
+        produce(&world, &again.key, &again.value).await;
+        let altered = audit(&world).await.differences;
+        assert!(altered.iter().all(|difference| difference.place == Place::Topic), "{altered:#?}");
+        assert!(altered.iter().any(|difference| difference.at == "position 1 once more"), "{altered:#?}");
+    });
+}
+
+async fn audit(world: &World) -> Report {
+    let mut command = world.command(&["audit", "--json", "--patience", "30"]);
+    let output = tokio::task::spawn_blocking(move || command.output()).await.expect("it runs").expect("it runs");
+    let report: Report = serde_json::from_slice(&output.stdout).unwrap_or_else(|error| {
+        panic!("no report ({error}): {}", String::from_utf8_lossy(&output.stderr));
+    });
+    assert_eq!(output.status.success(), report.differences.is_empty());
+    report
+}
+
+/// Place, expectation and finding of the only difference.
+async fn only(world: &World, place: Place) -> (String, Option<String>, Option<String>) {
+    let mut differences = audit(world).await.differences;
+    assert_eq!(differences.len(), 1, "{differences:#?}");
+    let difference = differences.remove(0);
+    assert_eq!(difference.place, place);
+    (difference.at, difference.expected, difference.found)
+}
+
+async fn execute(world: &World, sql: &str) {
+    sqlx::raw_sql(AssertSqlSafe(sql.to_owned())).execute(&world.pool).await.expect("the statement is right");
+}
+
+async fn scalar(world: &World, sql: &str) -> i64 {
+    sqlx::query_scalar(AssertSqlSafe(sql.to_owned())).fetch_one(&world.pool).await.expect("a row")
+}
+
+/// A message without the journal's headers, as somebody else would write it.
+async fn produce(world: &World, key: &str, value: &str) {
+    let bootstrap = stack().await.kafka().expect("started").bootstrap();
+    let producer: FutureProducer = ClientConfig::new().set("bootstrap.servers", bootstrap).create().expect("a producer");
+    let record = FutureRecord::to(&world.topic).key(key).payload(value);
+    producer.send(record, Duration::from_secs(30)).await.map_err(|(error, _)| error).expect("the broker takes it");
+}
