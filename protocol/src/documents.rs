@@ -167,7 +167,7 @@ impl InstanceProtocol {
     /// The head that the published history folds to. `sealed` gives block and time of a termination that does not have them yet.
     pub fn head(&self, inclusion: Inclusion<'_>, sealed: Option<(u64, u64)>) -> B256 {
         let genesis = head::genesis(self.registry, self.issuer, self.instance_hash, self.model_hash, self.ordinal);
-        let open = self.batches(inclusion).iter().fold(genesis, |head, batch| head::extend(head, batch));
+        let open = self.batches(inclusion).iter().fold(genesis, head::extend);
         self.termination.as_ref().map_or(open, |end| {
             let (block, time) = end.block_nr.zip(end.timestamp).or(sealed).unwrap_or_default();
             head::seal(open, end.count, end.outcome, block, time)
