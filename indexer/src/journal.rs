@@ -31,7 +31,8 @@ pub async fn block_hash(pool: &PgPool, source_id: i16, position: u64) -> Result<
     found.map(|bytes| hash(&bytes)).transpose()
 }
 
-fn entry(row: &PgRow) -> Result<JournalEntry, sqlx::Error> {
+/// A row with at least the columns that [`page`] reads.
+pub(crate) fn entry(row: &PgRow) -> Result<JournalEntry, sqlx::Error> {
     let number = |column: &str| row.try_get::<i64, _>(column).map(unsigned);
     let index = |column: &str| row.try_get::<i32, _>(column).map(|index| unsigned(index.into()));
     let retracts: Option<i64> = row.try_get("retracts")?;

@@ -15,6 +15,7 @@ mod copy;
 mod cursor;
 pub mod decode;
 pub mod error;
+mod feed;
 pub mod journal;
 mod lease;
 pub mod message;
@@ -25,7 +26,7 @@ mod settings;
 pub mod source;
 mod span;
 mod tail;
-mod topic;
+pub mod topic;
 mod transaction;
 mod wake;
 

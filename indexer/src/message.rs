@@ -1,51 +1,100 @@
-//! A journal entry as a Kafka message: `CloudEvents` 1.0 in binary mode (Kafka protocol binding), so that the value is the entry alone.
+//! What is sent to Kafka: `CloudEvents` 1.0 in binary mode (Kafka protocol binding), so that a value is what it tells and nothing else.
 
-use runproof_protocol::{event::JournalEntry, head::Registry};
+use alloy::primitives::{Address, B256};
+use runproof_protocol::{InstanceId, event::JournalEntry, head::Registry};
 use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 
-/// Name of the header that carries the position.
-pub const POSITION: &str = "ce_position";
+use crate::topic::Topic;
+
 /// Name of the header that carries the block's hash.
 pub const BLOCK_HASH: &str = "ce_blockhash";
 
 /// A message before it is sent.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Message {
-    /// The instance's id, or where there is none the issuer's address: what must keep its order shares a partition.
+    /// Where to.
+    pub topic: Topic,
+    /// What must keep its order shares a key; in compacted topics it is what the message is about.
     pub key: String,
     /// In this order.
     pub headers: Vec<(&'static str, String)>,
-    /// The entry as JSON (`schema/journal-entry.schema.json`).
-    pub value: Vec<u8>,
+    /// JSON as the topic's schema says (`schema/`); `None` is a tombstone.
+    pub value: Option<Vec<u8>>,
 }
 
-/// An entry's message.
+/// What a message's headers tell.
+#[derive(Debug, Clone)]
+pub(crate) struct Attributes<'a> {
+    pub(crate) registry: &'a Registry,
+    /// What happened, without the project's name.
+    pub(crate) kind: &'a str,
+    /// Position, revision or quarantine id.
+    pub(crate) mark: u64,
+    /// What it is about.
+    pub(crate) subject: Option<String>,
+    pub(crate) block: Option<(u64, B256)>,
+    /// Unix seconds.
+    pub(crate) time_s: Option<u64>,
+}
+
+impl Message {
+    /// A message with its headers.
+    pub(crate) fn new(topic: Topic, key: String, attributes: Attributes<'_>, value: Option<Vec<u8>>) -> Self {
+        let Attributes { registry: Registry { chain_id, address }, kind, mark, subject, block, time_s } = attributes;
+        let (source, collection) = (format!("{chain_id}/{address:#x}"), collection(topic));
+        let mut headers = vec![
+            ("ce_specversion", "1.0".to_owned()),
+            ("ce_id", format!("{source}/{collection}{mark}")),
+            ("ce_source", format!("/chains/{chain_id}/contracts/{address:#x}")),
+            ("ce_type", format!("runproof.{kind}")),
+        ];
+        headers.extend(value.as_ref().map(|_| ("content-type", "application/json".to_owned())));
+        headers.push((topic.mark(), mark.to_string()));
+        let block =
+            block.map(|(number, hash)| [("ce_blocknumber", number.to_string()), (BLOCK_HASH, format!("{hash:#x}"))]);
+        headers.extend(block.into_iter().flatten());
+        headers.extend(time_s.and_then(rfc3339).map(|time| ("ce_time", time)));
+        headers.extend(subject.map(|subject| ("ce_subject", subject)));
+        Self { topic, key, headers, value }
+    }
+}
+
+/// An id is unique within its source: what shares one has a namespace.
+fn collection(topic: Topic) -> &'static str {
+    match topic {
+        Topic::Events => "",
+        Topic::Instances => "instances/",
+        Topic::Verdicts => "verdicts/",
+        Topic::DeadLetters => "dead-letters/",
+    }
+}
+
+/// Key of what is compacted by instance. An instance's id alone would let a stranger overwrite another issuer's.
+pub(crate) fn instance_key(issuer: Address, instance: InstanceId) -> String {
+    format!("{issuer:#x}/{instance}")
+}
+
+/// An entry's message; its key is the instance's id, or where there is none the issuer's address.
 ///
 /// # Errors
 /// None that an entry of a journal causes.
-pub fn message(registry: &Registry, entry: &JournalEntry) -> Result<Message, serde_json::Error> {
+pub fn event(registry: &Registry, entry: &JournalEntry) -> Result<Message, serde_json::Error> {
     let JournalEntry { position, event, origin, .. } = entry;
-    let Registry { chain_id, address } = registry;
     let instance = event.instance().map(|instance| instance.to_string());
-    let kind = if entry.retraction.is_some() { "retracted" } else { event.kind() };
-    let mut headers = vec![
-        ("ce_specversion", "1.0".to_owned()),
-        ("ce_id", format!("{chain_id}/{address:#x}/{position}")),
-        ("ce_source", format!("/chains/{chain_id}/contracts/{address:#x}")),
-        ("ce_type", format!("runproof.{kind}")),
-        ("content-type", "application/json".to_owned()),
-        (POSITION, position.to_string()),
-        ("ce_blocknumber", origin.block_number.to_string()),
-        (BLOCK_HASH, format!("{:#x}", origin.block_hash)),
-    ];
-    headers.extend(rfc3339(origin.block_timestamp_s).map(|time| ("ce_time", time)));
-    headers.extend(instance.clone().map(|instance| ("ce_subject", instance)));
+    let attributes = Attributes {
+        registry,
+        kind: if entry.retraction.is_some() { "retracted" } else { event.kind() },
+        mark: *position,
+        subject: instance.clone(),
+        block: Some((origin.block_number, origin.block_hash)),
+        time_s: Some(origin.block_timestamp_s),
+    };
     let key = instance.unwrap_or_else(|| format!("{:#x}", event.issuer()));
-    Ok(Message { key, headers, value: serde_json::to_vec(entry)? })
+    Ok(Message::new(Topic::Events, key, attributes, Some(serde_json::to_vec(entry)?)))
 }
 
 /// `None` beyond the year 9999, which the format cannot say; `CloudEvents` does not ask for a time.
-fn rfc3339(timestamp_s: u64) -> Option<String> {
+pub(crate) fn rfc3339(timestamp_s: u64) -> Option<String> {
     let time = OffsetDateTime::from_unix_timestamp(i64::try_from(timestamp_s).ok()?).ok()?;
     time.format(&Rfc3339).ok()
 }

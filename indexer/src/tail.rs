@@ -1,4 +1,4 @@
-//! What the topic itself holds: the only truth about what was relayed.
+//! What a topic itself holds: the only truth about what was relayed.
 
 use std::time::{Duration, Instant};
 
@@ -12,7 +12,10 @@ use rdkafka::{
     types::RDKafkaErrorCode,
 };
 
-use crate::{RelaySettings, message, topic};
+use crate::{
+    RelaySettings, message,
+    topic::{self, Topic},
+};
 
 const TIMEOUT: Duration = Duration::from_secs(30);
 const POLL: Duration = Duration::from_millis(100);
@@ -32,44 +35,52 @@ impl ConsumerContext for ToTheEnd {}
 
 type TailConsumer = BaseConsumer<ToTheEnd>;
 
-/// The last journal entry in the topic.
+/// The newest message in a topic.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Tail {
-    /// Its position.
-    pub(crate) position: u64,
-    /// Its block.
-    pub(crate) block_hash: B256,
+    /// Its position, revision or quarantine id.
+    pub(crate) mark: u64,
+    /// Its block, if it is of one.
+    pub(crate) block_hash: Option<B256>,
 }
 
-/// Reads the newest committed entry of all partitions; `None` from an empty topic. Blocks.
+/// Reads the newest committed message of all partitions; `None` from an empty topic. Blocks.
 ///
 /// Call it once the transactional producer is initialised: only then no transaction of ours is open.
-pub(crate) fn read(settings: &RelaySettings) -> eyre::Result<Option<Tail>> {
+pub(crate) fn read(settings: &RelaySettings, topic: Topic) -> eyre::Result<Option<Tail>> {
+    let name = topic.name(&settings.topic);
     let consumer: TailConsumer = topic::client(settings)
         .set("group.id", "runproof-relay-tail")
         .set("isolation.level", "read_committed")
         .set("enable.auto.commit", "false")
         .set("enable.partition.eof", "true")
         .create_with_context(ToTheEnd)?;
-    let metadata =
-        consumer.fetch_metadata(Some(&settings.topic), TIMEOUT).wrap_err("asking for the topic's partitions")?;
+    let metadata = consumer.fetch_metadata(Some(&name), TIMEOUT).wrap_err("asking for the topic's partitions")?;
     let partitions = metadata.topics().first().map_or(&[][..], |topic| topic.partitions());
-    ensure!(!partitions.is_empty(), "topic {} has no partitions yet", settings.topic);
+    ensure!(!partitions.is_empty(), "topic {name} has no partitions yet");
     let mut newest = None::<Tail>;
     for partition in partitions {
-        let tail = partition_tail(&consumer, &settings.topic, partition.id())?;
-        newest = newest.into_iter().chain(tail).max_by_key(|tail| tail.position);
+        let found = partition_tail(&Partition { consumer: &consumer, name: &name, number: partition.id(), topic })?;
+        newest = newest.into_iter().chain(found).max_by_key(|tail| tail.mark);
     }
     Ok(newest)
 }
 
-/// Goes back further and further, since the last offsets may be control records or messages of aborted transactions.
-fn partition_tail(consumer: &TailConsumer, topic: &str, partition: i32) -> eyre::Result<Option<Tail>> {
-    let (low, high) = consumer.fetch_watermarks(topic, partition, TIMEOUT).wrap_err("asking for the topic's end")?;
+struct Partition<'a> {
+    consumer: &'a TailConsumer,
+    topic: Topic,
+    name: &'a str,
+    number: i32,
+}
+
+/// Goes back further and further, since the last offsets may be control records, compacted or of aborted transactions.
+fn partition_tail(partition: &Partition<'_>) -> eyre::Result<Option<Tail>> {
+    let watermarks = partition.consumer.fetch_watermarks(partition.name, partition.number, TIMEOUT);
+    let (low, high) = watermarks.wrap_err("asking for the topic's end")?;
     let mut back = 16;
     loop {
         let start = (high - back).max(low);
-        let tail = last_from(consumer, topic, partition, start)?;
+        let tail = last_from(partition, start)?;
         if tail.is_some() || start == low {
             return Ok(tail);
         }
@@ -77,31 +88,32 @@ fn partition_tail(consumer: &TailConsumer, topic: &str, partition: i32) -> eyre:
     }
 }
 
-fn last_from(consumer: &TailConsumer, topic: &str, partition: i32, start: i64) -> eyre::Result<Option<Tail>> {
+fn last_from(partition: &Partition<'_>, start: i64) -> eyre::Result<Option<Tail>> {
+    let Partition { consumer, topic, name, number } = partition;
     let mut assignment = TopicPartitionList::new();
-    assignment.add_partition_offset(topic, partition, Offset::Offset(start))?;
+    assignment.add_partition_offset(name, *number, Offset::Offset(start))?;
     consumer.assign(&assignment)?;
     let deadline = Instant::now() + TIMEOUT;
     let mut last = None;
     loop {
-        ensure!(Instant::now() < deadline, "the end of topic {topic} was not reached in {TIMEOUT:?}");
+        ensure!(Instant::now() < deadline, "the end of topic {name} was not reached in {TIMEOUT:?}");
         match consumer.poll(POLL) {
             None => {}
-            Some(Ok(message)) => last = Some(tail(&message)?),
+            Some(Ok(message)) => last = Some(tail(*topic, &message)?),
             Some(Err(KafkaError::PartitionEOF(_))) => return Ok(last),
             Some(Err(error)) => return Err(error).wrap_err("reading the topic's end"),
         }
     }
 }
 
-fn tail(message: &BorrowedMessage<'_>) -> eyre::Result<Tail> {
+fn tail(topic: Topic, message: &BorrowedMessage<'_>) -> eyre::Result<Tail> {
     let header = |name: &str| {
         let found = message.headers()?.iter().find(|header| header.key == name)?;
         std::str::from_utf8(found.value?).ok()
     };
-    let foreign = "the topic holds a message that is not of a journal: name another topic";
+    let foreign = "the topic holds a message that the relay did not write: name another topic";
     Ok(Tail {
-        position: header(message::POSITION).ok_or_eyre(foreign)?.parse().wrap_err(foreign)?,
-        block_hash: header(message::BLOCK_HASH).ok_or_eyre(foreign)?.parse().wrap_err(foreign)?,
+        mark: header(topic.mark()).ok_or_eyre(foreign)?.parse().wrap_err(foreign)?,
+        block_hash: header(message::BLOCK_HASH).map(str::parse).transpose().wrap_err(foreign)?,
     })
 }

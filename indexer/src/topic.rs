@@ -1,21 +1,74 @@
-//! The topic: made with the settings that a journal needs, if it is not there.
+//! The topics: their names, the settings that what they hold needs, and whether those that are there have them.
 
 use std::time::Duration;
 
 use eyre::{Context, bail};
 use rdkafka::{
     ClientConfig,
-    admin::{AdminClient, AdminOptions, NewTopic, TopicReplication},
+    admin::{AdminClient, AdminOptions, ConfigResource, NewTopic, ResourceSpecifier, TopicReplication},
     client::DefaultClientContext,
     types::RDKafkaErrorCode,
 };
-use tracing::info;
+use tracing::{info, warn};
 
-use crate::RelaySettings;
+use crate::{RelaySettings, relay::RelayError};
 
 const TIMEOUT: Duration = Duration::from_secs(15);
 /// What makes librdkafka ask the brokers for their default.
 const BROKERS_DEFAULT: i32 = -1;
+/// Bytes of a message at most. A log is as long as a block's gas pays for, and its JSON more than twice as long.
+pub(crate) const LONGEST_MESSAGE: &str = "16777216";
+
+/// Nothing is ever deleted, since it is folded from its beginning.
+const KEPT: [(&str, &str); 3] = [("cleanup.policy", "delete"), ("retention.ms", "-1"), ("retention.bytes", "-1")];
+/// The newest message of each key stays.
+const COMPACTED: [(&str, &str); 1] = [("cleanup.policy", "compact")];
+
+/// What the relay writes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Topic {
+    /// All entries of the journal, kept for ever.
+    Events,
+    /// The newest state of each instance, compacted; a tombstone if its registration was taken back.
+    Instances,
+    /// The newest verdict on each instance, compacted; a tombstone if it was removed.
+    Verdicts,
+    /// Logs that could not be decoded, kept for ever.
+    DeadLetters,
+}
+
+impl Topic {
+    /// All of them.
+    pub const ALL: [Self; 4] = [Self::Events, Self::Instances, Self::Verdicts, Self::DeadLetters];
+
+    /// Its name beside a topic of events: `x.events` has `x.instances`, `x.verdicts` and `x.dead-letters`.
+    pub fn name(self, events: &str) -> String {
+        let family = events.strip_suffix(".events").unwrap_or(events);
+        match self {
+            Self::Events => events.to_owned(),
+            Self::Instances => format!("{family}.instances"),
+            Self::Verdicts => format!("{family}.verdicts"),
+            Self::DeadLetters => format!("{family}.dead-letters"),
+        }
+    }
+
+    /// Header by which the relay goes on after the newest message, and consumers know what they have seen.
+    pub fn mark(self) -> &'static str {
+        match self {
+            Self::Events | Self::Instances => "ce_position",
+            Self::Verdicts => "ce_revision",
+            Self::DeadLetters => "ce_quarantineid",
+        }
+    }
+
+    /// Settings without which what it holds would be lost or never tidied.
+    fn needed(self) -> &'static [(&'static str, &'static str)] {
+        match self {
+            Self::Events | Self::DeadLetters => &KEPT,
+            Self::Instances | Self::Verdicts => &COMPACTED,
+        }
+    }
+}
 
 /// What all of the relay's Kafka clients share.
 pub(crate) fn client(settings: &RelaySettings) -> ClientConfig {
@@ -25,21 +78,63 @@ pub(crate) fn client(settings: &RelaySettings) -> ClientConfig {
     config
 }
 
-/// Makes the topic if it is missing: nothing in it is ever deleted, since it is folded from its beginning.
+/// Makes the topics that are missing, and checks those that are there.
+///
+/// # Errors
+/// [`RelayError::WrongSetting`] for a topic whose settings would lose messages.
 pub(crate) async fn ensure(settings: &RelaySettings) -> eyre::Result<()> {
     let admin: AdminClient<DefaultClientContext> = client(settings).create()?;
-    let replication = TopicReplication::Fixed(settings.replication.unwrap_or(BROKERS_DEFAULT));
-    let topic = NewTopic::new(&settings.topic, settings.partitions, replication)
-        .set("cleanup.policy", "delete")
-        .set("retention.ms", "-1")
-        .set("retention.bytes", "-1");
     let options = AdminOptions::new().request_timeout(Some(TIMEOUT)).operation_timeout(Some(TIMEOUT));
-    let answers = admin.create_topics([&topic], &options).await.wrap_err("creating the topic")?;
-    match answers.into_iter().next() {
-        Some(Ok(name)) => info!(topic = name, partitions = settings.partitions, "topic created"),
-        Some(Err((_, RDKafkaErrorCode::TopicAlreadyExists))) => {}
-        Some(Err((name, code))) => bail!("creating topic {name}: {code}"),
-        None => bail!("creating topic {}: no answer", settings.topic),
+    let names = Topic::ALL.map(|topic| (topic, topic.name(&settings.topic)));
+    let wanted = names.iter().map(|(topic, name)| new_topic(settings, *topic, name)).collect::<Vec<_>>();
+    for answer in admin.create_topics(&wanted, &options).await.wrap_err("creating the topics")? {
+        match answer {
+            Ok(topic) => info!(topic, partitions = settings.partitions, "topic created"),
+            Err((_, RDKafkaErrorCode::TopicAlreadyExists)) => {}
+            Err((name, code)) => bail!("creating topic {name}: {code}"),
+        }
+    }
+    let resources = names.iter().map(|(_, name)| ResourceSpecifier::Topic(name)).collect::<Vec<_>>();
+    let found = admin.describe_configs(&resources, &options).await.wrap_err("asking for the topics' settings")?;
+    for ((topic, name), found) in names.iter().zip(found) {
+        match found {
+            Ok(found) if !found.entries.is_empty() => check(*topic, name, &found)?,
+            // rdkafka gives an error as no entries. Not everybody may read settings who may write messages.
+            _ => warn!(topic = name, needed = ?topic.needed(), "the topic's settings could not be read"),
+        }
     }
     Ok(())
+}
+
+fn new_topic<'a>(settings: &RelaySettings, topic: Topic, name: &'a str) -> NewTopic<'a> {
+    let replication = TopicReplication::Fixed(settings.replication.unwrap_or(BROKERS_DEFAULT));
+    let new = NewTopic::new(name, settings.partitions, replication);
+    let new = topic.needed().iter().fold(new, |new, (setting, value)| new.set(setting, value));
+    match topic {
+        Topic::DeadLetters => new.set("max.message.bytes", LONGEST_MESSAGE),
+        _ => new,
+    }
+}
+
+fn check(topic: Topic, name: &str, found: &ConfigResource) -> Result<(), RelayError> {
+    for &(setting, needed) in topic.needed() {
+        let value = found.get(setting).and_then(|entry| entry.value.as_deref()).unwrap_or_default();
+        if value != needed {
+            let (topic, found) = (name.to_owned(), value.to_owned());
+            return Err(RelayError::WrongSetting { topic, setting, found, needed });
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn topics_of_one_journal_share_the_first_part_of_their_names() {
+        let names = |events| Topic::ALL.map(|topic| topic.name(events));
+        assert_eq!(names("x.events"), ["x.events", "x.instances", "x.verdicts", "x.dead-letters"]);
+        assert_eq!(names("journal"), ["journal", "journal.instances", "journal.verdicts", "journal.dead-letters"]);
+    }
 }

@@ -12,7 +12,11 @@ use rdkafka::{
 };
 use runproof_protocol::head::Registry;
 
-use crate::{RelaySettings, message::Message, topic};
+use crate::{
+    RelaySettings,
+    message::Message,
+    topic::{self, Topic},
+};
 
 /// Longer than the brokers keep a transaction open, so that a time-out here means that it is over there.
 const TIMEOUT: Duration = Duration::from_secs(45);
@@ -34,30 +38,33 @@ pub(crate) enum PublishError {
 /// A transactional producer. After an error of [`Publisher::publish`] it must be dropped, and what is in the topic read anew.
 pub(crate) struct Publisher {
     producer: FutureProducer,
+    /// Topic of events, from whose name those of the others follow.
+    events: String,
 }
 
 impl Publisher {
-    /// Fences earlier producers of the same journal and topic, and ends their open transactions. Blocks.
-    pub(crate) fn open(settings: &RelaySettings, registry: Registry) -> eyre::Result<Self> {
+    /// Fences earlier producers of the same journal and topics (named by the first of them), and ends their open transactions. Blocks.
+    pub(crate) fn open(settings: &RelaySettings, registry: Registry, first: Topic) -> eyre::Result<Self> {
         let Registry { chain_id, address } = registry;
-        let transactional_id = format!("runproof/{chain_id}/{address:#x}/{}", settings.topic);
+        let transactional_id = format!("runproof/{chain_id}/{address:#x}/{}", first.name(&settings.topic));
         let producer: FutureProducer = topic::client(settings)
             .set("transactional.id", transactional_id)
             .set("enable.idempotence", "true")
             .set("acks", "all")
             .set("compression.type", "lz4")
+            .set("message.max.bytes", topic::LONGEST_MESSAGE)
             // Java's default, so that other producers' keys meet ours in one partition.
             .set("partitioner", "murmur2_random")
             .set("transaction.timeout.ms", "40000")
             .set("message.timeout.ms", "30000")
             .create()?;
         producer.init_transactions(TIMEOUT).wrap_err("initialising the transactional producer")?;
-        Ok(Self { producer })
+        Ok(Self { producer, events: settings.topic.clone() })
     }
 
     /// Publishes all messages in one transaction. Blocks.
-    pub(crate) fn publish(&self, topic: &str, messages: &[Message]) -> Result<(), PublishError> {
-        self.attempt(topic, messages).map_err(|error| match &error {
+    pub(crate) fn publish(&self, messages: &[Message]) -> Result<(), PublishError> {
+        self.attempt(messages).map_err(|error| match &error {
             PublishError::Undelivered(cause) | PublishError::Transaction(cause) if self.is_fenced(cause) => {
                 PublishError::Fenced
             }
@@ -65,11 +72,13 @@ impl Publisher {
         })
     }
 
-    fn attempt(&self, topic: &str, messages: &[Message]) -> Result<(), PublishError> {
+    fn attempt(&self, messages: &[Message]) -> Result<(), PublishError> {
+        let names = Topic::ALL.map(|topic| topic.name(&self.events));
         self.producer.begin_transaction().map_err(PublishError::Transaction)?;
         let mut deliveries = Vec::with_capacity(messages.len());
         for message in messages {
-            let record = FutureRecord::to(topic).key(&message.key).payload(&message.value).headers(headers(message));
+            let record = FutureRecord::to(&names[message.topic as usize]).key(&message.key).headers(headers(message));
+            let record = FutureRecord { payload: message.value.as_ref(), ..record };
             deliveries.push(self.producer.send_result(record).map_err(|(error, _)| PublishError::Undelivered(error))?);
         }
         self.producer.flush(TIMEOUT).map_err(PublishError::Transaction)?;

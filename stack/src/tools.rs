@@ -67,6 +67,11 @@ impl Tools {
         newest.map_or_else(|| on_path(program), |path| Ok(path.join("bin").join(program)))
     }
 
+    /// Python with what the example consumer needs.
+    pub fn consumer_python(&self) -> Result<PathBuf, StackError> {
+        self.own("the example consumer's Python", "consumer/bin/python")
+    }
+
     fn own(&self, tool: &str, path: &str) -> Result<PathBuf, StackError> {
         let found = self.root.join(path);
         if found.exists() {

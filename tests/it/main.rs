@@ -10,6 +10,7 @@ mod fold;
 mod harness;
 mod interface;
 mod job;
+mod kafka;
 mod page;
 mod paper_run;
 mod recorded_history;

@@ -37,5 +37,28 @@ create table verdict.state (
 create index state_status on verdict.state (status);
 create index state_id on verdict.state (state_id);
 
+-- What was deleted, so that who follows revisions learns of it.
+create table verdict.removal (
+    issuer             bytea not null,
+    instance_id        bytea not null,
+    revision           bigint not null default nextval('verdict.revision'),
+    primary key (issuer, instance_id)
+);
+create index removal_revision on verdict.removal (revision);
+
+create function verdict.keep_removal() returns trigger language plpgsql as $$ begin
+    insert into verdict.removal (issuer, instance_id) values (old.issuer, old.instance_id)
+    on conflict (issuer, instance_id) do update set revision = excluded.revision;
+    return null;
+end $$;
+create trigger keep_removal after delete on verdict.instance for each row execute function verdict.keep_removal();
+
+-- Writers take turns, so that revisions become visible in their order: who has read up to one has missed none before it.
+create function verdict.take_turns() returns trigger language plpgsql as $$ begin
+    perform pg_advisory_xact_lock('verdict.revision'::regclass::bigint);
+    return null;
+end $$;
+create trigger take_turns before insert or update or delete on verdict.instance for each statement execute function verdict.take_turns();
+
 grant usage on schema verdict to runproof_reader;
 grant select on all tables in schema verdict to runproof_reader;

@@ -11,7 +11,7 @@ use std::{
     time::Duration,
 };
 
-pub use command::free_port;
+pub use command::{Role, free_port};
 pub use world::World;
 
 use runproof_stack::{Mining, Part, Ports, Stack, StackOptions};

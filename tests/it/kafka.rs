@@ -1,0 +1,425 @@
+//! The topics: what is in them is what their schemas say and what Postgres holds, and the example consumer folds it, also when it is killed.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    path::{Path, PathBuf},
+    process::Command,
+    time::Duration,
+};
+
+use alloy::{
+    network::TransactionBuilder,
+    primitives::{Address, Bytes},
+    providers::{Provider, ext::AnvilApi},
+    rpc::types::TransactionRequest,
+};
+use rdkafka::{
+    ClientConfig,
+    admin::{AdminClient, AdminOptions, ConfigResource, NewTopic, ResourceSpecifier, TopicReplication},
+    client::DefaultClientContext,
+    message::{Header, OwnedHeaders},
+    producer::{FutureProducer, FutureRecord},
+};
+use runproof_indexer::topic::Topic;
+use runproof_stack::Tools;
+use serde_json::{Value, json};
+
+use crate::{
+    crash::{ended, start_slow_run},
+    fold::{self, Folded},
+    harness::{self, Role, World, eventually, stack},
+};
+
+const RECORD_WITHOUT_MEANING: [u8; 6] = [0x60, 0x00, 0x60, 0x00, 0xa0, 0x00]; // PUSH1 0 PUSH1 0 LOG0 STOP
+
+#[test]
+fn the_topics_hold_what_postgres_holds_and_their_schemas_say() {
+    harness::run(async {
+        let world = World::builder().own_chain().build().await;
+        let _site = world.start(&["site"]);
+        let [follow, index, verdicts] = ["follow", "index", "verdicts"].map(|role| world.start(&[role]));
+        start_slow_run(&world, 8).await;
+        let consumer = world.start_consumer().await;
+        eventually("the consumer has seen states", async || (position_in(&consumer.log()) >= 5).then_some(())).await;
+        [consumer, follow, index].into_iter().for_each(Role::kill);
+        world.take_the_registration_back().await;
+        let index = world.start(&["index"]);
+        let consumer = world.start_consumer().await;
+        eventually("the tombstone is relayed", async || {
+            world.messages().await[Topic::Instances as usize].last()?.value.is_null().then_some(())
+        })
+        .await;
+        let _follow = world.start(&["follow"]);
+        let instance = ended(&world).await;
+        eventually("there is a verdict on the ended run", async || {
+            let sql = "select from verdict.instance v join journal.termination t using (instance_id)
+                       where v.journal_position >= t.position and t.retracted_by is null and status = 'passed'";
+            sqlx::query(sql).fetch_optional(&world.pool).await.expect("rows")
+        })
+        .await;
+        consumer.kill();
+        verdicts.kill();
+        world.emit_a_log_without_meaning().await;
+        index.kill();
+        let _index = world.start(&["index"]);
+        sqlx::query("delete from verdict.instance").execute(&world.pool).await.expect("the test owns the database");
+        let messages = eventually("all is relayed", async || {
+            let messages = world.messages().await;
+            let newest = |topic| messages[topic as usize].last().map(|message: &KafkaMessage| message.mark(topic));
+            let sql =
+                "select (select max(position) from journal.entry), (select max(quarantine_id) from journal.quarantine),
+                              (select max(revision) from verdict.removal)";
+            let marks: (Option<i64>, Option<i64>, Option<i64>) =
+                sqlx::query_as(sql).fetch_one(&world.pool).await.expect("marks");
+            let found = (newest(Topic::Events), newest(Topic::DeadLetters), newest(Topic::Verdicts));
+            (marks.1.is_some() && found == marks).then_some(messages)
+        })
+        .await;
+
+        let from_postgres = fold::fold_postgres(world.registry_at(), &world.pool).await.expect("the journal folds");
+        assert_eq!(from_postgres.instances[&(world.issuer, instance)].states.len(), 8);
+        each_message_is_there_once_and_as_described(&messages);
+        events_fold_to(&world, &messages[Topic::Events as usize], &from_postgres);
+        instances_are(&messages[Topic::Instances as usize], &from_postgres);
+        verdicts_end_with_a_tombstone(&messages[Topic::Verdicts as usize]);
+        the_dead_letter_is_raw(&world, &messages[Topic::DeadLetters as usize]);
+        assert_eq!(shown(&world.consume_to_the_end().await), expected(&from_postgres));
+    });
+}
+
+#[test]
+fn topics_are_made_as_described_and_one_with_wrong_settings_is_refused() {
+    harness::run(async {
+        let world = World::new().await;
+        let names = Topic::ALL.map(|topic| topic.name(&world.topic));
+        let admin: AdminClient<DefaultClientContext> = client().await.create().expect("a client");
+        let deleting = NewTopic::new(&names[1], 1, TopicReplication::Fixed(1)).set("cleanup.policy", "delete");
+        admin.create_topics([&deleting], &AdminOptions::new()).await.expect("an answer")[0].as_ref().expect("made");
+        let output = world.command(&["index"]).output().expect("the binary runs");
+        let told = String::from_utf8_lossy(&output.stderr);
+        let sentence = format!("topic {} has cleanup.policy=delete, and needs compact", names[1]);
+        assert!(!output.status.success() && told.contains(&sentence), "{told}");
+
+        admin.delete_topics(&[&names[1]], &AdminOptions::new()).await.expect("an answer")[0].as_ref().expect("gone");
+        let _index = world.start(&["index"]);
+        let made = eventually("the topics are made", async || settings_of(&admin, &names).await).await;
+        let document = asyncapi();
+        for (topic, made) in Topic::ALL.into_iter().zip(made) {
+            let channel = channel(&document, topic);
+            let described = channel["bindings"]["kafka"]["topicConfiguration"].as_object().expect("settings");
+            for (setting, value) in described {
+                let value = value[0].as_str().map_or_else(|| value.to_string(), str::to_owned);
+                assert_eq!(made.get(setting).and_then(|entry| entry.value.as_deref()), Some(&*value), "{channel}");
+            }
+        }
+    });
+}
+
+#[test]
+fn the_consumer_drops_what_it_has_seen_and_stops_at_a_gap() {
+    harness::run(async {
+        let world = World::new().await;
+        let admin: AdminClient<DefaultClientContext> = client().await.create().expect("a client");
+        let topic = NewTopic::new(&world.topic, 1, TopicReplication::Fixed(1));
+        admin.create_topics([&topic], &AdminOptions::new()).await.expect("an answer")[0].as_ref().expect("made");
+        let producer: FutureProducer = client().await.create().expect("a client");
+        for position in [1, 2, 2, 1, 3] {
+            send(&producer, &world.topic, position).await;
+        }
+        let models: Vec<Value> = (1..=3).map(model).map(|event| event["model"].clone()).collect();
+        let shown = world.consume_to_the_end().await;
+        let seen: Vec<Value> =
+            shown["models"].as_array().expect("rows").iter().map(|row| row["model"].clone()).collect();
+        assert_eq!((&shown["position"], seen), (&json!(3), models));
+
+        send(&producer, &world.topic, 5).await;
+        let output = world.consumer(&["--once"]).await.output().expect("Python runs");
+        let told = String::from_utf8_lossy(&output.stderr);
+        assert!(!output.status.success() && told.contains("gap: position 4"), "{told}");
+    });
+}
+
+/// One message as kcat shows it.
+#[derive(Debug)]
+struct KafkaMessage {
+    key: String,
+    headers: Value,
+    /// Null of a tombstone.
+    value: Value,
+}
+
+impl KafkaMessage {
+    fn parse(line: &str) -> Self {
+        let shown: Value = serde_json::from_str(line).expect("kcat's JSON");
+        let headers = shown["headers"].as_array().expect("headers");
+        let headers = headers.chunks(2).map(|pair| (pair[0].as_str().expect("a name").to_owned(), pair[1].clone()));
+        let value = shown["payload"].as_str().map(|text| serde_json::from_str(text).expect("JSON"));
+        let key = shown["key"].as_str().expect("a key").to_owned();
+        Self { key, headers: headers.collect(), value: value.unwrap_or_default() }
+    }
+
+    fn header(&self, name: &str) -> &str {
+        self.headers[name].as_str().unwrap_or_else(|| panic!("no {name} in {self:?}"))
+    }
+
+    fn mark(&self, topic: Topic) -> i64 {
+        self.header(topic.mark()).parse().expect("a number")
+    }
+}
+
+impl World {
+    /// All committed messages of each topic.
+    async fn messages(&self) -> [Vec<KafkaMessage>; 4] {
+        let bootstrap = stack().await.kafka().expect("started").bootstrap();
+        Topic::ALL.map(|topic| {
+            let name = topic.name(&self.topic);
+            let mut kcat = Command::new("kcat");
+            kcat.args(["-C", "-q", "-e", "-J", "-b", &bootstrap, "-t", &name, "-o", "beginning"]);
+            let output = kcat.args(["-X", "isolation.level=read_committed"]).output().expect("kcat runs");
+            String::from_utf8(output.stdout).expect("UTF-8").lines().map(KafkaMessage::parse).collect()
+        })
+    }
+
+    /// A reorganisation removes the run's registration and all that followed. Nobody may be registering.
+    async fn take_the_registration_back(&self) {
+        let sql = "select block_number from journal.instance where retracted_by is null";
+        let registered: i64 = sqlx::query_scalar(sql).fetch_one(&self.pool).await.expect("one instance");
+        let chain = self.chain().await;
+        let head = chain.provider().get_block_number().await.expect("the chain answers");
+        chain.reorganise(head + 1 - registered as u64).await.expect("anvil reorganises");
+    }
+
+    /// Replaces the contract by one that records an empty log, and calls it.
+    async fn emit_a_log_without_meaning(&self) {
+        let provider = self.chain().await.provider();
+        let code = Bytes::from_static(&RECORD_WITHOUT_MEANING);
+        provider.anvil_set_code(self.registry.address, code).await.expect("anvil obeys");
+        let accounts = provider.get_accounts().await.expect("accounts");
+        let call = TransactionRequest::default().with_from(accounts[0]).with_to(self.registry.address);
+        let receipt = provider.send_transaction(call).await.expect("sent").get_receipt().await.expect("a receipt");
+        assert_eq!(receipt.logs().len(), 1);
+        eventually("it is quarantined", async || {
+            let found = sqlx::query("select from journal.quarantine").fetch_optional(&self.pool).await;
+            found.expect("the schema is there")
+        })
+        .await;
+    }
+
+    /// The example consumer, with its state beside this world's configuration.
+    async fn consumer(&self, arguments: &[&str]) -> Command {
+        let python = Tools::locate().consumer_python().expect("`make setup-tests` installs it");
+        let bootstrap = stack().await.kafka().expect("started").bootstrap();
+        let mut command = Command::new(python);
+        command.arg(repository("examples/consumer/consume.py")).args(["--bootstrap", &bootstrap]);
+        command
+            .args(["--topic", &self.topic, "--batch", "2", "--state"])
+            .arg(self.config().with_file_name("consumer.sqlite"));
+        command.args(arguments);
+        command
+    }
+
+    async fn start_consumer(&self) -> Role {
+        Role::start(self.consumer(&[]).await, self.config().with_file_name("consumer.log"))
+    }
+
+    /// What the consumer shows when it has read all.
+    async fn consume_to_the_end(&self) -> Value {
+        let mut shown = Vec::new();
+        for argument in ["--once", "--show"] {
+            let output = self.consumer(&[argument]).await.output().expect("Python runs");
+            assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+            shown = output.stdout;
+        }
+        serde_json::from_slice(&shown).expect("JSON")
+    }
+}
+
+fn position_in(log: &str) -> u64 {
+    let last = log.lines().rev().find_map(|line| line.strip_prefix("position "));
+    last.map_or(0, |number| number.parse().expect("a number"))
+}
+
+fn repository(path: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join(path)
+}
+
+fn asyncapi() -> Value {
+    serde_json::from_slice(&std::fs::read(repository("docs/asyncapi.json")).expect("the document")).expect("JSON")
+}
+
+/// The document is the judge: names of topics, keys, headers, values, and that a message is there once.
+fn each_message_is_there_once_and_as_described(messages: &[Vec<KafkaMessage>; 4]) {
+    let document = asyncapi();
+    assert_eq!(document["channels"].as_object().expect("channels").len(), Topic::ALL.len());
+    let mut types = BTreeSet::new();
+    let mut ids = BTreeSet::new();
+    for (messages, topic) in messages.iter().zip(Topic::ALL) {
+        let candidates = channel(&document, topic)["messages"].as_object().expect("messages");
+        for message in messages {
+            let schema = candidates.values().map(|link| resolve(&document, link)).find(|described| {
+                let types = described["headers"]["properties"]["ce_type"]["enum"].as_array().expect("types");
+                types.contains(&message.headers["ce_type"])
+            });
+            let schema = schema.unwrap_or_else(|| panic!("{topic:?} describes no {message:?}"));
+            holds(&schema["headers"], &message.headers);
+            holds(&schema["bindings"]["kafka"]["key"], &json!(message.key));
+            match schema["payload"]["schema"]["$ref"].as_str() {
+                Some(file) => holds(&read_schema(file), &message.value),
+                None => holds(&schema["payload"], &message.value),
+            }
+            assert!(ids.insert(message.header("ce_id").to_owned()), "twice: {message:?}");
+            types.insert(message.header("ce_type").to_owned());
+        }
+    }
+    for expected in
+        ["retracted", "state_registered", "instance", "instance_retracted", "verdict", "verdict_removed", "dead_letter"]
+    {
+        assert!(types.contains(&format!("runproof.{expected}")), "no {expected} among {types:?}");
+    }
+}
+
+fn channel(document: &Value, topic: Topic) -> &Value {
+    let name = topic.name("runproof.events");
+    let mut channels = document["channels"].as_object().expect("channels").values();
+    channels.find(|channel| channel["address"] == json!(name)).unwrap_or_else(|| panic!("no channel for {name}"))
+}
+
+fn resolve<'a>(document: &'a Value, link: &Value) -> &'a Value {
+    let pointer = link["$ref"].as_str().and_then(|link| link.strip_prefix('#')).expect("a link");
+    document.pointer(pointer).unwrap_or_else(|| panic!("{pointer} leads nowhere"))
+}
+
+fn read_schema(relative_to_docs: &str) -> Value {
+    let path = repository("docs").join(relative_to_docs);
+    serde_json::from_slice(&std::fs::read(path).expect("the schema is shipped")).expect("JSON")
+}
+
+fn holds(schema: &Value, value: &Value) {
+    let validator = jsonschema::draft202012::new(schema).expect("a schema");
+    let errors: Vec<String> = validator.iter_errors(value).map(|error| error.to_string()).collect();
+    assert!(errors.is_empty(), "{errors:?}\n{value:#}");
+}
+
+fn events_fold_to(world: &World, events: &[KafkaMessage], expected: &Folded) {
+    let values: Vec<String> = events.iter().map(|message| message.value.to_string()).collect();
+    let folded = fold::fold_json(world.registry_at(), values.iter().map(String::as_bytes));
+    assert_eq!(&folded.expect("the topic folds"), expected);
+}
+
+/// The newest message of each instance tells what the fold tells, and a tombstone came when its registration was taken back.
+fn instances_are(messages: &[KafkaMessage], expected: &Folded) {
+    let newest: BTreeMap<&str, &KafkaMessage> = messages.iter().map(|message| (&*message.key, message)).collect();
+    assert_eq!(newest.len(), expected.instances.len());
+    for ((issuer, instance), folded) in &expected.instances {
+        let value = &newest[&*format!("{issuer:#x}/{instance}")].value;
+        assert_eq!(value["state_count"], json!(folded.states.len()));
+        assert_eq!(value["newest_state"]["state"], json!(folded.states.last()));
+        assert_eq!(value["newest_state"]["predecessor"], json!(folded.predecessors.last()));
+        let (outcome, head) = (json!(folded.outcome), json!(folded.head));
+        assert_eq!((&value["termination"]["outcome"], &value["termination"]["head"]), (&outcome, &head));
+        assert_eq!((&value["model"], &value["ordinal"]), (&json!(folded.model), &json!(folded.ordinal)));
+    }
+    let tombstone = messages.iter().position(|message| message.value.is_null()).expect("it was taken back");
+    assert!(0 < tombstone && tombstone < messages.len() - 1, "registered, taken back, registered again");
+}
+
+fn verdicts_end_with_a_tombstone(messages: &[KafkaMessage]) {
+    let (last, verdicts) = messages.split_last().expect("messages");
+    assert!(last.value.is_null());
+    let passed = &verdicts.last().expect("a verdict").value;
+    assert_eq!((&passed["status"], &passed["states"]["passed"]), (&json!("passed"), &json!(8)));
+    assert!(verdicts.windows(2).all(|pair| pair[0].mark(Topic::Verdicts) < pair[1].mark(Topic::Verdicts)));
+}
+
+fn the_dead_letter_is_raw(world: &World, messages: &[KafkaMessage]) {
+    let [KafkaMessage { value, .. }] = messages else { panic!("{messages:?}") };
+    assert_eq!(value["log"]["address"], json!(world.registry.address));
+    assert_eq!((&value["log"]["topics"], &value["log"]["data"]), (&json!([]), &json!("0x")));
+}
+
+/// What the consumer shows, each table's rows in no order.
+fn shown(shown: &Value) -> BTreeMap<String, BTreeSet<String>> {
+    let tables = shown.as_object().expect("tables").iter().filter(|(name, _)| *name != "position");
+    let rows = |rows: &Value| rows.as_array().expect("rows").iter().map(sorted).collect();
+    tables.map(|(name, table)| (name.clone(), rows(table))).collect()
+}
+
+/// The same from the fold that judges everything.
+fn expected(folded: &Folded) -> BTreeMap<String, BTreeSet<String>> {
+    let models = folded.models.iter();
+    let instances = folded.instances.iter();
+    let certificates = folded.certificates.iter();
+    assert!(folded.delegates.is_empty() && folded.participants.is_empty() && folded.requests.is_empty());
+    let states = folded.instances.iter().flat_map(|((issuer, instance), run)| {
+        let states = run.states.iter().zip(&run.predecessors).enumerate();
+        states.map(move |(sequence, (state, predecessor))| {
+            json!({"issuer": issuer, "instance": instance, "sequence": sequence, "state": state, "predecessor": predecessor})
+        })
+    });
+    let tables: [(&str, Vec<Value>); 7] = [
+        (
+            "models",
+            models
+                .map(|((issuer, model), block)| json!({"issuer": issuer, "model": model, "block_number": block}))
+                .collect(),
+        ),
+        (
+            "instances",
+            instances
+                .map(|((issuer, instance), run)| {
+                    json!({"issuer": issuer, "instance": instance, "model": run.model,
+            "ordinal": run.ordinal, "outcome": run.outcome, "head": run.outcome.map(|_| run.head)})
+                })
+                .collect(),
+        ),
+        ("states", states.collect()),
+        (
+            "certificates",
+            certificates
+                .map(|((subject, fingerprint), revoked)| {
+                    json!({"subject": subject, "fingerprint": fingerprint,
+            "revoked": u8::from(*revoked)})
+                })
+                .collect(),
+        ),
+        ("delegates", vec![]),
+        ("participants", vec![]),
+        ("requests", vec![]),
+    ];
+    tables.map(|(name, rows)| (name.to_owned(), rows.iter().map(sorted).collect())).into()
+}
+
+/// A row with its columns in the order of their names.
+fn sorted(row: &Value) -> String {
+    format!("{:?}", row.as_object().expect("a row").iter().collect::<BTreeMap<_, _>>())
+}
+
+async fn client() -> ClientConfig {
+    let mut config = ClientConfig::new();
+    config.set("bootstrap.servers", stack().await.kafka().expect("started").bootstrap());
+    config
+}
+
+/// `None` as long as one is missing.
+async fn settings_of(admin: &AdminClient<DefaultClientContext>, names: &[String; 4]) -> Option<Vec<ConfigResource>> {
+    let resources = names.each_ref().map(|name| ResourceSpecifier::Topic(name));
+    let options = AdminOptions::new().request_timeout(Some(Duration::from_secs(10)));
+    let found = admin.describe_configs(&resources, &options).await.expect("an answer");
+    let found = found.into_iter().collect::<Result<Vec<_>, _>>().ok()?;
+    // rdkafka gives the answer of an error as one without entries.
+    found.iter().all(|topic| !topic.entries.is_empty()).then_some(found)
+}
+
+fn model(position: u64) -> Value {
+    json!({"kind": "model_registered", "issuer": Address::ZERO, "model": format!("{position:064x}")})
+}
+
+async fn send(producer: &FutureProducer, topic: &str, position: u64) {
+    let origin = json!({"block_number": position});
+    let entry =
+        json!({"position": position, "retraction": null, "event": model(position), "origin": origin}).to_string();
+    let position = position.to_string();
+    let headers = OwnedHeaders::new().insert(Header { key: Topic::Events.mark(), value: Some(&position) });
+    let record = FutureRecord::to(topic).key("key").payload(&entry).headers(headers);
+    producer.send(record, Duration::from_secs(10)).await.expect("delivered");
+}
