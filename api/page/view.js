@@ -87,10 +87,10 @@ const cell = (label, className, ...content) => element("span", { className: `cel
 
 function showState(item, state) {
   const status = state.verdict?.status ?? "NOT_CHECKED";
-  const name = state.stateName ?? `State ${state.sequence + 1}`;
+  const name = state.stateName ?? `State ${state.sequence}`;
   Object.assign(item.dataset, { state: state.stateId, sequence: state.sequence, status: GRADES[status][0], finality: state.finality.toLowerCase() });
   fold(item.firstElementChild, [
-    cell("", "sequence", String(state.sequence + 1)),
+    cell("", "sequence", String(state.sequence)),
     cell("State", "name", element("strong", { text: name })),
     cell("Entered", "entered", time(state.enteredAtMs ?? state.block.timestampS * 1000)),
     cell("Block", "block", number(state.block.number)),

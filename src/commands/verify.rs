@@ -13,7 +13,7 @@ pub async fn verify(config: &Config, verify: &Verify) -> Result<bool> {
     settings.site = verify.site.as_deref().map(Url::parse).transpose().wrap_err("--site is not a URL")?;
     let verdict = runproof_verifier::verify(&settings, verify.issuer, verify.instance).await?;
     if verify.json {
-        println!("{}", serde_json::to_string_pretty(&verdict)?);
+        println!("{}", serde_json::to_string_pretty(&render::json(&verdict))?);
     } else {
         print!("{}", render::table(&verdict));
     }

@@ -3,6 +3,7 @@
 use std::fmt::Write;
 
 use runproof_protocol::verdict::{Check, Finding, Status, Verdict, worst};
+use serde_json::{Value, json};
 use time::{OffsetDateTime, macros::format_description};
 
 /// One row a state, then one line a check with its meaning, and the evidence of each that did not pass.
@@ -15,6 +16,16 @@ pub fn table(verdict: &Verdict) -> String {
     }
     let _ = writeln!(out, "\nVerdict: {}", verdict.status().name().to_uppercase());
     out
+}
+
+/// The verdict with all its evidence, and with the grades that follow from it: `status` of the run and of each state.
+pub fn json(verdict: &Verdict) -> Value {
+    let mut value = json!(verdict);
+    value["status"] = json!(verdict.status());
+    for (index, state) in verdict.states.iter().enumerate() {
+        value["states"][index]["status"] = json!(verdict.state_status(state));
+    }
+    value
 }
 
 fn heading(out: &mut String, verdict: &Verdict) {
@@ -41,7 +52,7 @@ fn heading(out: &mut String, verdict: &Verdict) {
 
 fn rows(out: &mut String, verdict: &Verdict) {
     let head =
-        ["#", "state", "id", "entered (UTC)", "block", "block time (UTC)", "issuer", "verdict"].map(str::to_owned);
+        ["#", "state", "id", "entered (UTC)", "block", "block time (UTC)", "transaction", "issuer", "verdict"].map(str::to_owned);
     let issuer = short(&verdict.issuer.to_string());
     let body = verdict.states.iter().map(|state| {
         [
@@ -51,12 +62,13 @@ fn rows(out: &mut String, verdict: &Verdict) {
             state.entered_at_ms.map_or("?".to_owned(), at_ms),
             state.block_number.to_string(),
             at_s(state.block_timestamp_s),
+            short(&state.transaction_hash.to_string()),
             issuer.clone(),
             verdict.state_status(state).name().to_owned(),
         ]
     });
-    let rows: Vec<[String; 8]> = std::iter::once(head).chain(body).collect();
-    let mut widths = [0; 8];
+    let rows: Vec<[String; 9]> = std::iter::once(head).chain(body).collect();
+    let mut widths = [0; 9];
     for row in &rows {
         for (width, cell) in widths.iter_mut().zip(row) {
             *width = (*width).max(cell.chars().count());
