@@ -184,7 +184,7 @@ export function showInstance(instance) {
 function announce(fresh, instance, list) {
   for (const { stateName, sequence } of fresh) {
     [...list.children].find((item) => item.dataset.sequence === String(sequence))?.classList.add("fresh");
-    byId("news").textContent = `Run ${short(instance.instanceId)} entered ${stateName ?? `state ${sequence + 1}`}`;
+    byId("news").textContent = `Run ${short(instance.instanceId)} entered ${stateName ?? `state ${sequence}`}`;
   }
 }
 
