@@ -9,6 +9,7 @@ import argparse
 import json
 import sqlite3
 import sys
+import time
 
 from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaException, TopicPartition
 
@@ -137,14 +138,23 @@ class Fold:
         return {"position": self.position, **tables}
 
 
+def partitions_of(consumer, topic, wait):
+    """Numbers of the topic's partitions; `wait`s for a relay that has not made the topic yet."""
+    while True:
+        metadata = consumer.list_topics(topic, timeout=30).topics[topic]
+        if metadata.partitions:
+            return list(metadata.partitions)
+        if not wait or metadata.error.code() != KafkaError.UNKNOWN_TOPIC_OR_PART:
+            raise Broken(f"topic {topic}: {metadata.error}")
+        time.sleep(1)
+
+
 def consume(fold, consumer, topic, batch, once):
     """Reads on for ever, or with `once` until nothing is left to read."""
-    metadata = consumer.list_topics(topic, timeout=30).topics[topic]
-    if metadata.error or not metadata.partitions:
-        raise Broken(f"topic {topic}: {metadata.error or 'it has no partitions'}")
-    consumer.assign([TopicPartition(topic, number, fold.next_offset(number)) for number in metadata.partitions])
+    partitions = partitions_of(consumer, topic, wait=not once)
+    consumer.assign([TopicPartition(topic, number, fold.next_offset(number)) for number in partitions])
     at_end = set()
-    while not (once and len(at_end) == len(metadata.partitions) and not fold.waiting()):
+    while not (once and len(at_end) == len(partitions) and not fold.waiting()):
         messages = []
         for message in consumer.consume(batch, timeout=0.2):
             if message.error() is None:
@@ -155,7 +165,7 @@ def consume(fold, consumer, topic, batch, once):
             else:
                 raise KafkaException(message.error())
         if messages:
-            fold.take(messages, len(metadata.partitions))
+            fold.take(messages, len(partitions))
             print(f"position {fold.position}", flush=True)
 
 

@@ -137,4 +137,20 @@ mod tests {
         assert_eq!(names("x.events"), ["x.events", "x.instances", "x.verdicts", "x.dead-letters"]);
         assert_eq!(names("journal"), ["journal", "journal.instances", "journal.verdicts", "journal.dead-letters"]);
     }
+
+    #[test]
+    fn tls_and_sasl_settings_reach_a_client_that_knows_them() {
+        let url = url::Url::parse("postgres://127.0.0.1").expect("a URL");
+        let mut settings = RelaySettings::new(url, alloy::primitives::Address::ZERO, "127.0.0.1:1");
+        let mut create = |options: &[(&str, &str)]| {
+            settings.options.extend(options.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())));
+            client(&settings).create::<AdminClient<DefaultClientContext>>().map(drop)
+        };
+        for mechanism in ["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] {
+            let sasl = [("sasl.mechanism", mechanism), ("sasl.username", "relay"), ("sasl.password", "secret")];
+            create(&[&sasl[..], &[("security.protocol", "sasl_ssl")]].concat()).expect("it is built in");
+        }
+        // That a file is looked for shows that the setting arrived.
+        create(&[("security.protocol", "ssl"), ("ssl.ca.location", "/nowhere.pem")]).expect_err("there is no such file");
+    }
 }

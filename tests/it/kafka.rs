@@ -1,5 +1,7 @@
 //! The topics: what is in them is what their schemas say and what Postgres holds, and the example consumer folds it, also when it is killed.
 
+mod consumer;
+
 use std::{
     collections::{BTreeMap, BTreeSet},
     path::{Path, PathBuf},
@@ -9,19 +11,17 @@ use std::{
 
 use alloy::{
     network::TransactionBuilder,
-    primitives::{Address, Bytes},
+    primitives::Bytes,
     providers::{Provider, ext::AnvilApi},
     rpc::types::TransactionRequest,
 };
+use consumer::{expected, position_in, shown};
 use rdkafka::{
     ClientConfig,
     admin::{AdminClient, AdminOptions, ConfigResource, NewTopic, ResourceSpecifier, TopicReplication},
     client::DefaultClientContext,
-    message::{Header, OwnedHeaders},
-    producer::{FutureProducer, FutureRecord},
 };
 use runproof_indexer::topic::Topic;
-use runproof_stack::Tools;
 use serde_json::{Value, json};
 
 use crate::{
@@ -61,7 +61,7 @@ fn the_topics_hold_what_postgres_holds_and_their_schemas_say() {
         verdicts.kill();
         world.emit_a_log_without_meaning().await;
         index.kill();
-        let _index = world.start(&["index"]);
+        let index = world.start(&["index"]);
         sqlx::query("delete from verdict.instance").execute(&world.pool).await.expect("the test owns the database");
         let messages = eventually("all is relayed", async || {
             let messages = world.messages().await;
@@ -84,6 +84,8 @@ fn the_topics_hold_what_postgres_holds_and_their_schemas_say() {
         verdicts_end_with_a_tombstone(&messages[Topic::Verdicts as usize]);
         the_dead_letter_is_raw(&world, &messages[Topic::DeadLetters as usize]);
         assert_eq!(shown(&world.consume_to_the_end().await), expected(&from_postgres));
+        index.kill();
+        a_topic_made_anew_is_filled_again(&world, &from_postgres).await;
     });
 }
 
@@ -112,30 +114,6 @@ fn topics_are_made_as_described_and_one_with_wrong_settings_is_refused() {
                 assert_eq!(made.get(setting).and_then(|entry| entry.value.as_deref()), Some(&*value), "{channel}");
             }
         }
-    });
-}
-
-#[test]
-fn the_consumer_drops_what_it_has_seen_and_stops_at_a_gap() {
-    harness::run(async {
-        let world = World::new().await;
-        let admin: AdminClient<DefaultClientContext> = client().await.create().expect("a client");
-        let topic = NewTopic::new(&world.topic, 1, TopicReplication::Fixed(1));
-        admin.create_topics([&topic], &AdminOptions::new()).await.expect("an answer")[0].as_ref().expect("made");
-        let producer: FutureProducer = client().await.create().expect("a client");
-        for position in [1, 2, 2, 1, 3] {
-            send(&producer, &world.topic, position).await;
-        }
-        let models: Vec<Value> = (1..=3).map(model).map(|event| event["model"].clone()).collect();
-        let shown = world.consume_to_the_end().await;
-        let seen: Vec<Value> =
-            shown["models"].as_array().expect("rows").iter().map(|row| row["model"].clone()).collect();
-        assert_eq!((&shown["position"], seen), (&json!(3), models));
-
-        send(&producer, &world.topic, 5).await;
-        let output = world.consumer(&["--once"]).await.output().expect("Python runs");
-        let told = String::from_utf8_lossy(&output.stderr);
-        assert!(!output.status.success() && told.contains("gap: position 4"), "{told}");
     });
 }
 
@@ -204,39 +182,6 @@ impl World {
         })
         .await;
     }
-
-    /// The example consumer, with its state beside this world's configuration.
-    async fn consumer(&self, arguments: &[&str]) -> Command {
-        let python = Tools::locate().consumer_python().expect("`make setup-tests` installs it");
-        let bootstrap = stack().await.kafka().expect("started").bootstrap();
-        let mut command = Command::new(python);
-        command.arg(repository("examples/consumer/consume.py")).args(["--bootstrap", &bootstrap]);
-        command
-            .args(["--topic", &self.topic, "--batch", "2", "--state"])
-            .arg(self.config().with_file_name("consumer.sqlite"));
-        command.args(arguments);
-        command
-    }
-
-    async fn start_consumer(&self) -> Role {
-        Role::start(self.consumer(&[]).await, self.config().with_file_name("consumer.log"))
-    }
-
-    /// What the consumer shows when it has read all.
-    async fn consume_to_the_end(&self) -> Value {
-        let mut shown = Vec::new();
-        for argument in ["--once", "--show"] {
-            let output = self.consumer(&[argument]).await.output().expect("Python runs");
-            assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-            shown = output.stdout;
-        }
-        serde_json::from_slice(&shown).expect("JSON")
-    }
-}
-
-fn position_in(log: &str) -> u64 {
-    let last = log.lines().rev().find_map(|line| line.strip_prefix("position "));
-    last.map_or(0, |number| number.parse().expect("a number"))
 }
 
 fn repository(path: &str) -> PathBuf {
@@ -308,6 +253,12 @@ fn events_fold_to(world: &World, events: &[KafkaMessage], expected: &Folded) {
 
 /// The newest message of each instance tells what the fold tells, and a tombstone came when its registration was taken back.
 fn instances_are(messages: &[KafkaMessage], expected: &Folded) {
+    newest_instances_are(messages, expected);
+    let tombstone = messages.iter().position(|message| message.value.is_null()).expect("it was taken back");
+    assert!(0 < tombstone && tombstone < messages.len() - 1, "registered, taken back, registered again");
+}
+
+fn newest_instances_are(messages: &[KafkaMessage], expected: &Folded) {
     let newest: BTreeMap<&str, &KafkaMessage> = messages.iter().map(|message| (&*message.key, message)).collect();
     assert_eq!(newest.len(), expected.instances.len());
     for ((issuer, instance), folded) in &expected.instances {
@@ -319,8 +270,23 @@ fn instances_are(messages: &[KafkaMessage], expected: &Folded) {
         assert_eq!((&value["termination"]["outcome"], &value["termination"]["head"]), (&outcome, &head));
         assert_eq!((&value["model"], &value["ordinal"]), (&json!(folded.model), &json!(folded.ordinal)));
     }
-    let tombstone = messages.iter().position(|message| message.value.is_null()).expect("it was taken back");
-    assert!(0 < tombstone && tombstone < messages.len() - 1, "registered, taken back, registered again");
+}
+
+/// While the events go on where they ended.
+async fn a_topic_made_anew_is_filled_again(world: &World, expected: &Folded) {
+    let admin: AdminClient<DefaultClientContext> = client().await.create().expect("a client");
+    let name = Topic::Instances.name(&world.topic);
+    admin.delete_topics(&[&name], &AdminOptions::new()).await.expect("an answer")[0].as_ref().expect("gone");
+    let events = world.messages().await[Topic::Events as usize].len();
+    let _index = world.start(&["index"]);
+    let messages = eventually("the instances are back", async || {
+        let messages = world.messages().await;
+        let last = &messages[Topic::Instances as usize].last()?.value;
+        (last["termination"]["outcome"] == "succeeded").then_some(messages)
+    })
+    .await;
+    assert_eq!(messages[Topic::Events as usize].len(), events);
+    newest_instances_are(&messages[Topic::Instances as usize], expected);
 }
 
 fn verdicts_end_with_a_tombstone(messages: &[KafkaMessage]) {
@@ -337,63 +303,6 @@ fn the_dead_letter_is_raw(world: &World, messages: &[KafkaMessage]) {
     assert_eq!((&value["log"]["topics"], &value["log"]["data"]), (&json!([]), &json!("0x")));
 }
 
-/// What the consumer shows, each table's rows in no order.
-fn shown(shown: &Value) -> BTreeMap<String, BTreeSet<String>> {
-    let tables = shown.as_object().expect("tables").iter().filter(|(name, _)| *name != "position");
-    let rows = |rows: &Value| rows.as_array().expect("rows").iter().map(sorted).collect();
-    tables.map(|(name, table)| (name.clone(), rows(table))).collect()
-}
-
-/// The same from the fold that judges everything.
-fn expected(folded: &Folded) -> BTreeMap<String, BTreeSet<String>> {
-    let models = folded.models.iter();
-    let instances = folded.instances.iter();
-    let certificates = folded.certificates.iter();
-    assert!(folded.delegates.is_empty() && folded.participants.is_empty() && folded.requests.is_empty());
-    let states = folded.instances.iter().flat_map(|((issuer, instance), run)| {
-        let states = run.states.iter().zip(&run.predecessors).enumerate();
-        states.map(move |(sequence, (state, predecessor))| {
-            json!({"issuer": issuer, "instance": instance, "sequence": sequence, "state": state, "predecessor": predecessor})
-        })
-    });
-    let tables: [(&str, Vec<Value>); 7] = [
-        (
-            "models",
-            models
-                .map(|((issuer, model), block)| json!({"issuer": issuer, "model": model, "block_number": block}))
-                .collect(),
-        ),
-        (
-            "instances",
-            instances
-                .map(|((issuer, instance), run)| {
-                    json!({"issuer": issuer, "instance": instance, "model": run.model,
-            "ordinal": run.ordinal, "outcome": run.outcome, "head": run.outcome.map(|_| run.head)})
-                })
-                .collect(),
-        ),
-        ("states", states.collect()),
-        (
-            "certificates",
-            certificates
-                .map(|((subject, fingerprint), revoked)| {
-                    json!({"subject": subject, "fingerprint": fingerprint,
-            "revoked": u8::from(*revoked)})
-                })
-                .collect(),
-        ),
-        ("delegates", vec![]),
-        ("participants", vec![]),
-        ("requests", vec![]),
-    ];
-    tables.map(|(name, rows)| (name.to_owned(), rows.iter().map(sorted).collect())).into()
-}
-
-/// A row with its columns in the order of their names.
-fn sorted(row: &Value) -> String {
-    format!("{:?}", row.as_object().expect("a row").iter().collect::<BTreeMap<_, _>>())
-}
-
 async fn client() -> ClientConfig {
     let mut config = ClientConfig::new();
     config.set("bootstrap.servers", stack().await.kafka().expect("started").bootstrap());
@@ -408,18 +317,4 @@ async fn settings_of(admin: &AdminClient<DefaultClientContext>, names: &[String;
     let found = found.into_iter().collect::<Result<Vec<_>, _>>().ok()?;
     // rdkafka gives the answer of an error as one without entries.
     found.iter().all(|topic| !topic.entries.is_empty()).then_some(found)
-}
-
-fn model(position: u64) -> Value {
-    json!({"kind": "model_registered", "issuer": Address::ZERO, "model": format!("{position:064x}")})
-}
-
-async fn send(producer: &FutureProducer, topic: &str, position: u64) {
-    let origin = json!({"block_number": position});
-    let entry =
-        json!({"position": position, "retraction": null, "event": model(position), "origin": origin}).to_string();
-    let position = position.to_string();
-    let headers = OwnedHeaders::new().insert(Header { key: Topic::Events.mark(), value: Some(&position) });
-    let record = FutureRecord::to(topic).key("key").payload(&entry).headers(headers);
-    producer.send(record, Duration::from_secs(10)).await.expect("delivered");
 }
