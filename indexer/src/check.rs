@@ -4,12 +4,14 @@
 //! the anchor of all the rest.
 
 use alloy::{
-    consensus::proofs::calculate_receipt_root,
     primitives::{Address, B256},
-    rpc::types::{Header, Log, TransactionReceipt},
+    rpc::types::{Header, Log},
 };
 
-use crate::block::{Block, Transaction};
+use crate::{
+    block::{Block, Transaction},
+    receipt::{self, Receipt},
+};
 
 /// What does not fit.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -134,44 +136,57 @@ fn empty(header: &Header) -> Block {
     }
 }
 
-/// A block's receipts belong to it and tell the same logs; the block gets the transactions that emitted them.
-///
-/// `strict` recomputes the receipts root, which the header's hash covers: the logs are then proven.
-pub fn receipts(
-    header: &Header,
-    receipts: &[TransactionReceipt],
-    contract: Address,
-    strict: bool,
-    block: &mut Block,
-) -> Result<(), Mismatch> {
+/// A block's receipts are those that its header's receipts root is computed from: what they say is proven. The block gets the contract's logs in
+/// them, and the transactions that emitted these.
+pub fn proven(header: &Header, receipts: Vec<Receipt>, contract: Address, block: &mut Block) -> Result<(), Mismatch> {
     let number = block.number;
-    if receipts.iter().any(|receipt| receipt.block_hash != Some(block.hash)) {
+    if receipts.iter().any(|receipt| receipt.block_hash != block.hash) {
         return Err(Mismatch::OtherFork(number));
     }
-    if strict {
-        let consensus: Vec<_> = receipts.iter().map(|r| r.inner.clone().map_logs(|log| log.inner)).collect();
-        if calculate_receipt_root(&consensus) != header.inner.receipts_root {
-            return Err(Mismatch::ReceiptsRoot(number));
-        }
+    if receipt::root(&receipts) != header.inner.receipts_root {
+        return Err(Mismatch::ReceiptsRoot(number));
     }
     // The place of a log is not in the receipts root, so it is counted here.
-    let in_order = receipts.iter().flat_map(|receipt| receipt.inner.logs().iter().map(move |log| (receipt, log)));
-    let proven: Vec<_> = (0u64..).zip(in_order).filter(|(_, (_, log))| log.address() == contract).collect();
-    let same = proven.len() == block.logs.len()
-        && proven.iter().zip(&block.logs).all(|((index, (receipt, proven)), log)| {
-            log.inner == proven.inner
-                && log.log_index == Some(*index)
-                && log.transaction_hash == Some(receipt.transaction_hash)
+    let mut log_index = 0u64;
+    for receipt in receipts {
+        let emitted = transaction(&receipt);
+        let logs_before = block.logs.len();
+        for log in receipt.logs {
+            if log.address == contract {
+                block.logs.push(log.placed(emitted.hash, block.hash, number, log_index));
+            }
+            log_index += 1;
+        }
+        if block.logs.len() > logs_before {
+            block.transactions.push(emitted);
+        }
+    }
+    match i32::try_from(log_index) {
+        Ok(_) => Ok(()),
+        Err(_) => Err(Mismatch::LogOrder { number, index: log_index }),
+    }
+}
+
+/// A block's receipts belong to it and tell the same logs as `eth_getLogs`; the block gets the transactions that emitted them.
+pub fn agreeing(receipts: &[Receipt], contract: Address, block: &mut Block) -> Result<(), Mismatch> {
+    if receipts.iter().any(|receipt| receipt.block_hash != block.hash) {
+        return Err(Mismatch::OtherFork(block.number));
+    }
+    let in_order = receipts.iter().flat_map(|receipt| receipt.logs.iter().map(move |log| (receipt, log)));
+    let told: Vec<_> = (0u64..).zip(in_order).filter(|(_, (_, log))| log.address == contract).collect();
+    let same = told.len() == block.logs.len()
+        && told.iter().zip(&block.logs).all(|((index, (receipt, told)), log)| {
+            told.says(log) && log.log_index == Some(*index) && log.transaction_hash == Some(receipt.transaction_hash)
         });
     if !same {
-        return Err(Mismatch::LogsDiffer(number));
+        return Err(Mismatch::LogsDiffer(block.number));
     }
-    block.transactions = proven.iter().map(|(_, (receipt, _))| transaction(receipt)).collect();
+    block.transactions = told.iter().map(|(_, (receipt, _))| transaction(receipt)).collect();
     block.transactions.dedup_by_key(|transaction| transaction.hash);
     Ok(())
 }
 
-fn transaction(receipt: &TransactionReceipt) -> Transaction {
+fn transaction(receipt: &Receipt) -> Transaction {
     Transaction {
         hash: receipt.transaction_hash,
         sender: receipt.from,

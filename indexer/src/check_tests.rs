@@ -1,6 +1,10 @@
 use alloy::{
-    consensus::{Eip658Value, Header as Fields, Receipt, ReceiptEnvelope, ReceiptWithBloom},
+    consensus::{
+        Eip658Value, Header as Fields, Receipt as Consensus, ReceiptEnvelope, ReceiptWithBloom,
+        proofs::calculate_receipt_root,
+    },
     primitives::{Bloom, Bytes, LogData},
+    rpc::types::TransactionReceipt,
 };
 use proptest::prelude::*;
 
@@ -9,11 +13,11 @@ use super::*;
 const CONTRACT: Address = Address::repeat_byte(0xc0);
 
 /// A block with so many logs of the contract, each in a transaction of its own, and the answers of an honest node about it.
-fn honest(number: u64, parent_hash: B256, logs: u64) -> (Header, Vec<Log>, Vec<TransactionReceipt>) {
+fn honest(number: u64, parent_hash: B256, logs: u64) -> (Header, Vec<Log>, Vec<Receipt>) {
     let data = |index: u64| LogData::new_unchecked(vec![B256::with_last_byte(index as u8)], Bytes::new());
     let primitive = |index| alloy::primitives::Log { address: CONTRACT, data: data(index) };
     let envelope = |index| {
-        let receipt = Receipt {
+        let receipt = Consensus {
             status: Eip658Value::success(),
             cumulative_gas_used: 21_000 * (index + 1),
             logs: vec![primitive(index)],
@@ -35,7 +39,6 @@ fn honest(number: u64, parent_hash: B256, logs: u64) -> (Header, Vec<Log>, Vec<T
         block_hash: Some(header.hash),
         block_number: Some(number),
         transaction_hash: Some(B256::with_last_byte(index as u8)),
-        transaction_index: Some(index),
         log_index: Some(index),
         ..Log::default()
     };
@@ -53,7 +56,17 @@ fn honest(number: u64, parent_hash: B256, logs: u64) -> (Header, Vec<Log>, Vec<T
         to: Some(CONTRACT),
         contract_address: None,
     };
-    (header.clone(), (0..logs).map(log).collect(), (0..logs).map(receipt).collect())
+    let receipts: Vec<TransactionReceipt> = (0..logs).map(receipt).collect();
+    let answer = serde_json::to_string(&receipts).expect("JSON");
+    let receipts = serde_json::from_str(&answer).expect("the same JSON");
+    (header.clone(), (0..logs).map(log).collect(), receipts)
+}
+
+fn one(header: &Header, answer: Vec<Log>) -> [Block; 1] {
+    logs(std::slice::from_ref(header), answer, CONTRACT)
+        .expect("each log fits by itself")
+        .try_into()
+        .expect("one block")
 }
 
 fn two_blocks() -> (Vec<Header>, Vec<Log>) {
@@ -71,9 +84,12 @@ fn honest_answers_are_taken() {
     let blocks = super::logs(&headers, logs, CONTRACT).expect("they fit");
     assert_eq!(blocks.iter().map(|block| block.logs.len()).collect::<Vec<_>>(), [2, 3]);
     let (head, logs, receipts) = honest(5, B256::ZERO, 2);
-    let mut block = super::logs(std::slice::from_ref(&head), logs, CONTRACT).expect("they fit").remove(0);
-    assert_eq!(super::receipts(&head, &receipts, CONTRACT, true, &mut block), Ok(()));
-    assert_eq!(block.transactions.len(), 2);
+    let [mut believed] = one(&head, logs);
+    assert_eq!(agreeing(&receipts, CONTRACT, &mut believed), Ok(()));
+    assert_eq!(believed.transactions.len(), 2);
+    let [mut block] = one(&head, vec![]);
+    assert_eq!(proven(&head, receipts, CONTRACT, &mut block), Ok(()));
+    assert_eq!(block, believed, "what is proven is what an honest node says");
 }
 
 #[test]
@@ -110,18 +126,35 @@ proptest! {
         prop_assert!(logs(&headers, answer, CONTRACT).is_err());
     }
 
-    /// A node that leaves out, adds or changes a log or a receipt is found out by the receipts root.
+    /// A node that leaves out or changes a receipt is found out by the receipts root.
     #[test]
-    fn receipts_that_are_not_the_headers_are_refused(count in 1u64..6, which in 0usize..6, how in 0u8..4) {
+    fn receipts_that_are_not_the_headers_are_refused(count in 1u64..6, which in 0usize..6, how in 0u8..6) {
+        let (head, _, mut found) = honest(5, B256::ZERO, count);
+        let which = which % found.len();
+        match how {
+            0 => drop(found.remove(which)),
+            1 => found[which].block_hash = B256::ZERO,
+            2 => drop(found[which].logs.pop()),
+            3 => found[which].logs[0].address = Address::ZERO,
+            4 => found[which].status = Some(0),
+            _ => found[which].cumulative_gas_used += 1,
+        }
+        let [mut block] = one(&head, vec![]);
+        prop_assert!(proven(&head, found, CONTRACT, &mut block).is_err());
+    }
+
+    /// Without the root, logs and receipts must at least say the same.
+    #[test]
+    fn receipts_that_differ_from_the_logs_are_refused(count in 1u64..6, which in 0usize..6, how in 0u8..4) {
         let (head, mut answer, mut found) = honest(5, B256::ZERO, count);
         let which = which % answer.len();
         match how {
             0 => drop(answer.remove(which)),
             1 => drop(found.remove(which)),
-            2 => found[which].block_hash = Some(B256::ZERO),
+            2 => found[which].block_hash = B256::ZERO,
             _ => answer[which].transaction_hash = Some(B256::repeat_byte(0xee)),
         }
-        let mut block = logs(std::slice::from_ref(&head), answer, CONTRACT).expect("each log fits by itself").remove(0);
-        prop_assert!(receipts(&head, &found, CONTRACT, true, &mut block).is_err());
+        let [mut block] = one(&head, answer);
+        prop_assert!(agreeing(&found, CONTRACT, &mut block).is_err());
     }
 }

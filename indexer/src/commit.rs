@@ -1,11 +1,14 @@
 //! A range of blocks becomes rows, in one transaction with the cursor.
 
+use std::collections::HashSet;
+
+use alloy::primitives::B256;
 use runproof_protocol::{certificate::CertificateBinding, event::Event};
 use sqlx::{PgConnection, PgPool};
 
 use crate::{
     block::{Block, Head},
-    copy::CopyRows,
+    copy::{Copy, CopyRows},
     cursor::{self, Cursor, bigint},
     decode::{Decoded, Item, Quarantined},
     error::IndexError,
@@ -31,8 +34,8 @@ pub(crate) async fn commit(
     };
     let mut transaction = pool.begin().await?;
     cursor::compare_and_set(&mut transaction, from, &to).await?;
-    insert_blocks(&mut transaction, &to, blocks).await?;
-    insert_transactions(&mut transaction, blocks).await?;
+    let known = insert_blocks(&mut transaction, &to, blocks).await?;
+    copy_transactions(&mut transaction, blocks, &known).await?;
     copy_entries(&mut transaction, from, &decoded.items).await?;
     insert_quarantined(&mut transaction, from, &decoded.quarantined).await?;
     cursor::notify(&mut transaction, &to).await?;
@@ -41,75 +44,88 @@ pub(crate) async fn commit(
 }
 
 /// Keeps the headers that something refers to: those with logs, the cursor's, and all that a reorganisation may still end at.
-async fn insert_blocks(connection: &mut PgConnection, to: &Cursor, blocks: &[Block]) -> Result<(), sqlx::Error> {
+/// Returns those that were there already: a block can come back after a reorganisation and another one.
+async fn insert_blocks(
+    connection: &mut PgConnection,
+    to: &Cursor,
+    blocks: &[Block],
+) -> Result<HashSet<B256>, sqlx::Error> {
     let kept = || {
         blocks.iter().filter(|block| {
             block.number >= to.finalized || !block.logs.is_empty() || Some(block.reference()) == to.block
         })
     };
-    // A block can come back after a reorganisation and another one: it is there already, and canonical again.
-    sqlx::query(
-        "insert into journal.block (hash, source_id, number, parent_hash, timestamp_s)
-         select hash, $1, number, parent_hash, timestamp_s
-         from unnest($2::bytea[], $3::bigint[], $4::bytea[], $5::bigint[]) as b (hash, number, parent_hash, timestamp_s)
-         on conflict (hash) do update set canonical = true",
+    // Only a row that was there has a transaction that updated it.
+    let known: Vec<Vec<u8>> = sqlx::query_scalar(
+        "with written as (
+             insert into journal.block (hash, source_id, number, parent_hash, timestamp_s)
+             select hash, $1, number, parent_hash, timestamp_s
+             from unnest($2::bytea[], $3::bigint[], $4::bytea[], $5::bigint[]) as b (hash, number, parent_hash, timestamp_s)
+             on conflict (hash) do update set canonical = true
+             returning hash, xmax)
+         select hash from written where xmax <> 0",
     )
     .bind(to.source_id)
     .bind(kept().map(|block| block.hash.as_slice()).collect::<Vec<_>>())
     .bind(kept().map(|block| bigint(block.number)).collect::<Vec<_>>())
     .bind(kept().map(|block| block.parent_hash.as_slice()).collect::<Vec<_>>())
     .bind(kept().map(|block| bigint(block.timestamp_s)).collect::<Vec<_>>())
-    .execute(connection)
+    .fetch_all(connection)
     .await?;
-    Ok(())
+    known.iter().map(|hash| cursor::hash(hash)).collect()
 }
 
-async fn insert_transactions(connection: &mut PgConnection, blocks: &[Block]) -> Result<(), sqlx::Error> {
-    let all = || blocks.iter().flat_map(|block| block.transactions.iter().map(move |transaction| (block, transaction)));
-    if all().next().is_none() {
+/// The transactions of blocks that were not known before.
+async fn copy_transactions(
+    connection: &mut PgConnection,
+    blocks: &[Block],
+    known: &HashSet<B256>,
+) -> Result<(), sqlx::Error> {
+    let fresh = blocks.iter().filter(|block| !known.contains(&block.hash));
+    let mut all = fresh.flat_map(|block| block.transactions.iter().map(move |one| (block, one))).peekable();
+    if all.peek().is_none() {
         return Ok(());
     }
-    sqlx::query(
-        "insert into journal.transaction (hash, block_hash, sender, recipient, gas_used, effective_gas_price_wei)
-         select hash, block_hash, sender, recipient, gas_used, price::numeric
-         from unnest($1::bytea[], $2::bytea[], $3::bytea[], $4::bytea[], $5::bigint[], $6::text[])
-              as t (hash, block_hash, sender, recipient, gas_used, price)
-         on conflict do nothing",
+    let mut copy = Copy::begin(
+        connection,
+        "copy journal.transaction (hash, block_hash, sender, recipient, gas_used, effective_gas_price_wei)
+         from stdin with (format binary)",
     )
-    .bind(all().map(|(_, t)| t.hash.as_slice()).collect::<Vec<_>>())
-    .bind(all().map(|(block, _)| block.hash.as_slice()).collect::<Vec<_>>())
-    .bind(all().map(|(_, t)| t.sender.as_slice()).collect::<Vec<_>>())
-    .bind(all().map(|(_, t)| t.recipient.as_ref().map(|recipient| recipient.as_slice())).collect::<Vec<_>>())
-    .bind(all().map(|(_, t)| bigint(t.gas_used)).collect::<Vec<_>>())
-    .bind(all().map(|(_, t)| t.effective_gas_price_wei.to_string()).collect::<Vec<_>>())
-    .execute(connection)
     .await?;
-    Ok(())
+    for (block, one) in all {
+        copy.rows()
+            .await?
+            .row(6)
+            .bytes(Some(one.hash.as_slice()))
+            .bytes(Some(block.hash.as_slice()))
+            .bytes(Some(one.sender.as_slice()))
+            .bytes(one.recipient.as_ref().map(|recipient| recipient.as_slice()))
+            .bigint(Some(bigint(one.gas_used)))
+            .numeric(one.effective_gas_price_wei);
+    }
+    copy.finish().await
 }
 
 async fn copy_entries(connection: &mut PgConnection, from: &Cursor, items: &[Item]) -> Result<(), IndexError> {
     if items.is_empty() {
         return Ok(());
     }
-    let mut rows = CopyRows::new();
+    let mut copy = Copy::begin(
+        connection,
+        "copy journal.entry (position, source_id, kind, issuer, instance_id, model_id, content_id, sequence, predecessor, event,
+                             block_number, block_hash, block_timestamp_s, transaction_hash, log_index, item_index)
+         from stdin with (format binary)",
+    )
+    .await?;
     for (position, item) in (from.position + 1..).zip(items) {
-        write(&mut rows, from.source_id, position, item)?;
+        write(copy.rows().await?, from.source_id, position, item)?;
     }
-    let mut copy = connection
-        .copy_in_raw(
-            "copy journal.entry (position, source_id, kind, issuer, instance_id, model_id, content_id, sequence, predecessor, event,
-                                 block_number, block_hash, block_timestamp_s, transaction_hash, log_index, item_index)
-             from stdin with (format binary)",
-        )
-        .await?;
-    copy.send(rows.finish()).await?;
     copy.finish().await?;
     Ok(())
 }
 
 fn write(rows: &mut CopyRows, source_id: i16, position: u64, Item { origin, event }: &Item) -> Result<(), IndexError> {
     let columns = Columns::of(event);
-    let json = serde_json::to_vec(event).map_err(|error| sqlx::Error::Encode(error.into()))?;
     let index = |number: u64| i32::try_from(number).map_err(|error| sqlx::Error::Encode(error.into()));
     rows.row(16)
         .bigint(Some(bigint(position)))
@@ -121,7 +137,8 @@ fn write(rows: &mut CopyRows, source_id: i16, position: u64, Item { origin, even
         .bytes(columns.content)
         .bigint(columns.sequence.map(bigint))
         .bigint(columns.predecessor.map(i64::from))
-        .jsonb(&json)
+        .jsonb(event)
+        .map_err(|error| sqlx::Error::Encode(error.into()))?
         .bigint(Some(bigint(origin.block_number)))
         .bytes(Some(origin.block_hash.as_slice()))
         .bigint(Some(bigint(origin.block_timestamp_s)))

@@ -1,22 +1,30 @@
 //! The loop's step: one comparison of the journal with the chain, one act. Restart, catch-up, live and reorganisation are this step.
 
-use std::ops::RangeInclusive;
+use std::{
+    ops::RangeInclusive,
+    time::{Duration, Instant},
+};
 
 use alloy::primitives::B256;
 use sqlx::PgPool;
 use tracing::debug;
 
 use crate::{
-    block::{Block, BlockRef},
+    ahead::{Ahead, Taken},
+    allowed_range::allowed_range,
+    block::{Block, BlockRef, Head},
     commit, cursor,
     cursor::Cursor,
-    decode,
     error::IndexError,
+    indexes,
     progress::Progress,
     rewind,
     source::Source,
     span::Span,
 };
+
+/// How old a head may be on a long way: how far there is to go, and what is final, are told from it.
+const HEAD_INTERVAL: Duration = Duration::from_secs(5);
 
 /// What is to be done next.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -25,17 +33,17 @@ pub(crate) enum Plan {
     Wait,
     /// The chain no longer has the cursor's block.
     Rewind,
-    /// These blocks come next.
+    /// These blocks come next, up to the node's newest.
     Take(RangeInclusive<u64>),
 }
 
 /// Compares the cursor with the node's newest block. `ours` is the journal's canonical hash at that block's height, where it has one.
-pub(crate) fn plan(cursor: Option<BlockRef>, start_block: u64, head: BlockRef, ours: Option<B256>, span: u64) -> Plan {
+pub(crate) fn plan(cursor: Option<BlockRef>, start_block: u64, head: BlockRef, ours: Option<B256>) -> Plan {
     let next = cursor.map_or(start_block, |block| block.number + 1);
     match ours {
         // Only a cursor at or above the head has a hash there.
         Some(ours) if ours != head.hash => Plan::Rewind,
-        _ if next <= head.number => Plan::Take(next..=head.number.min(next + span.max(1) - 1)),
+        _ if next <= head.number => Plan::Take(next..=head.number),
         _ => Plan::Wait,
     }
 }
@@ -60,6 +68,8 @@ pub(crate) struct Writer<'a> {
     pub(crate) start_block: u64,
     /// The journal's state.
     pub(crate) cursor: Cursor,
+    /// Whether the journal's indexes are yet to be built.
+    pub(crate) indexes_deferred: bool,
     /// Size of the next range.
     pub(crate) span: &'a mut Span,
     /// What is told of the way.
@@ -79,37 +89,61 @@ impl Writer<'_> {
             }
             _ => None,
         };
-        let span = self.span.blocks();
-        let range = match plan(self.cursor.block, self.start_block, head.latest, ours, span) {
+        match plan(self.cursor.block, self.start_block, head.latest, ours) {
             Plan::Wait => {
+                self.restore_indexes().await?;
                 self.progress.update(&self.cursor, &head, 0);
-                return Ok(false);
+                Ok(false)
             }
-            Plan::Rewind => return self.rewind().await,
-            Plan::Take(range) => range,
-        };
-        let blocks = match self.source.blocks(range.clone()).await {
-            Ok(blocks) => blocks,
-            // Providers limit ranges, each in words of its own; and a chain that changes while it is read is read again.
-            Err(error) if self.span.refused() => {
-                debug!(%error, ?range, "range refused, a smaller one is tried");
-                return Ok(true);
-            }
-            Err(error) => return Err(error),
-        };
-        if !blocks.first().is_some_and(|block: &Block| follows(self.cursor.block, block.parent_hash)) {
-            return self.rewind().await;
+            Plan::Rewind => self.rewind().await,
+            Plan::Take(blocks) => self.take(blocks, head).await,
         }
-        let decoded = decode::decode(&blocks);
-        self.cursor = commit::commit(self.pool, &self.cursor, &blocks, &decoded, &head).await?;
-        self.span.answered(decoded.items.len());
-        self.progress.update(&self.cursor, &head, decoded.items.len());
+    }
+
+    /// Takes blocks range by range, the next ones being read while one is written.
+    async fn take(&mut self, blocks: RangeInclusive<u64>, mut head: Head) -> Result<bool, IndexError> {
+        let behind = blocks.end() - blocks.start();
+        self.indexes_deferred |= indexes::defer(self.pool, self.cursor.position, behind).await?;
+        let mut head_read = Instant::now();
+        let mut ahead = Ahead::new(self.source, blocks);
+        while let Some(taken) = ahead.next(self.span.blocks()).await {
+            let Taken { blocks, decoded } = match taken {
+                Ok(taken) => taken,
+                // Providers limit ranges, each in words of its own; and a chain that changes while it is read is read again.
+                Err(error @ (IndexError::Refused { .. } | IndexError::Mismatch(_)))
+                    if self.span.refused(allowed_range(&error.to_string())) =>
+                {
+                    debug!(%error, next_blocks = self.span.blocks(), "range refused, a smaller one is tried");
+                    return Ok(true);
+                }
+                Err(error) => return Err(error),
+            };
+            if !blocks.first().is_some_and(|block: &Block| follows(self.cursor.block, block.parent_hash)) {
+                return self.rewind().await;
+            }
+            if head_read.elapsed() >= HEAD_INTERVAL {
+                (head, head_read) = (self.source.head().await?, Instant::now());
+            }
+            self.cursor = commit::commit(self.pool, &self.cursor, &blocks, &decoded, &head).await?;
+            self.span.answered(decoded.items.len());
+            self.progress.update(&self.cursor, &head, decoded.items.len());
+        }
+        self.restore_indexes().await?;
         Ok(self.cursor.block != Some(head.latest))
     }
 
     async fn rewind(&mut self) -> Result<bool, IndexError> {
+        // What is taken back is found by the indexes, and blocks that come again meet the uniqueness that these keep.
+        self.restore_indexes().await?;
         self.cursor = rewind::rewind(self.pool, self.source, &self.cursor).await?;
         Ok(true)
+    }
+
+    async fn restore_indexes(&mut self) -> Result<(), IndexError> {
+        if std::mem::take(&mut self.indexes_deferred) {
+            indexes::restore(self.pool).await?;
+        }
+        Ok(())
     }
 }
 

@@ -70,6 +70,14 @@ pub enum IndexError {
         /// Why, without the node's URL.
         reason: String,
     },
+    /// The node answered with an error, or not in time: a smaller question may be answered.
+    #[error("{method}: {reason}")]
+    Refused {
+        /// JSON-RPC method.
+        method: &'static str,
+        /// As the node says it.
+        reason: String,
+    },
     /// The node's answers do not fit each other.
     #[error("the node's answer does not fit: {0}")]
     Mismatch(#[from] Mismatch),

@@ -5,6 +5,8 @@
 //! has the cursor's block, it takes entries back down to the fork ([`rewind`]). A restart, a catch-up, a lost connection and a reorganisation are
 //! nothing but more steps.
 
+mod ahead;
+mod allowed_range;
 pub mod audit;
 mod backoff;
 pub mod block;
@@ -16,12 +18,15 @@ mod cursor;
 pub mod decode;
 pub mod error;
 mod feed;
+mod indexes;
 pub mod journal;
 mod lease;
 pub mod message;
 mod progress;
+pub mod receipt;
 pub mod relay;
 mod rewind;
+mod rpc;
 mod settings;
 pub mod source;
 mod span;
@@ -100,6 +105,7 @@ impl Indexer {
             pool: &self.pool,
             source: &self.source,
             start_block: self.settings.start_block,
+            indexes_deferred: indexes::are_deferred(&self.pool).await?,
             cursor,
             span: &mut self.span,
             progress: &mut self.progress,

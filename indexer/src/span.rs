@@ -30,11 +30,18 @@ impl Span {
         }
     }
 
-    /// A range was not answered well. Returns whether a smaller one can be tried.
-    pub(crate) fn refused(&mut self) -> bool {
-        let smaller = self.blocks > 1;
-        self.blocks = (self.blocks / 2).max(1);
-        smaller
+    /// A range was not answered well; `allowed` is what the provider said it would answer. Returns whether a smaller one can be tried.
+    pub(crate) fn refused(&mut self, allowed: Option<u64>) -> bool {
+        let before = self.blocks;
+        match allowed.filter(|allowed| (1..before).contains(allowed)) {
+            Some(allowed) => self.blocks = allowed,
+            None => self.blocks = (before / 2).max(1),
+        }
+        // What was refused once is not asked for again and again.
+        if allowed == Some(self.blocks) {
+            self.max = self.blocks;
+        }
+        self.blocks < before
     }
 }
 
@@ -51,7 +58,7 @@ mod tests {
             for answer in answers {
                 match answer {
                     Some(items) => span.answered(items),
-                    None => { span.refused(); }
+                    None => { span.refused(Some(7)); span.refused(None); }
                 }
                 prop_assert!((1..=max.max(1)).contains(&span.blocks()));
             }
@@ -61,9 +68,20 @@ mod tests {
     #[test]
     fn comes_down_to_one_block_and_up_again() {
         let mut span = Span::new(2_000);
-        while span.refused() {}
+        while span.refused(None) {}
         assert_eq!(span.blocks(), 1);
         (0..11).for_each(|_| span.answered(0));
         assert_eq!(span.blocks(), 2_000);
+    }
+
+    #[test]
+    fn keeps_to_what_the_provider_allows() {
+        let mut span = Span::new(2_000);
+        assert!(span.refused(Some(50)));
+        assert_eq!(span.blocks(), 50);
+        (0..11).for_each(|_| span.answered(0));
+        assert_eq!(span.blocks(), 50);
+        assert!(span.refused(Some(50)), "refused all the same");
+        assert_eq!(span.blocks(), 25);
     }
 }

@@ -35,6 +35,7 @@ impl MigratorTrait for Migrator {
             ("m002_verdict", include_str!("sql/verdict.sql")),
             ("m003_executor", include_str!("sql/executor.sql")),
             ("m004_warehouse", include_str!("sql/warehouse.sql")),
+            ("m005_deferred_indexes", include_str!("sql/deferred_indexes.sql")),
         ]
         .into_iter()
         .map(|(name, sql)| Box::new(SqlMigration { name, sql }) as Box<dyn MigrationTrait>)

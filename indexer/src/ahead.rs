@@ -1,0 +1,55 @@
+//! Reading ahead: while a range is being written, the next ones are fetched, checked and decoded, in order and never more than a few.
+
+use std::{collections::VecDeque, ops::RangeInclusive};
+
+use tokio_util::task::AbortOnDropHandle;
+
+use crate::{
+    block::Block,
+    decode::{self, Decoded},
+    error::IndexError,
+    source::Source,
+};
+
+/// Ranges that are read at the same time: one that is fetched while another is decoded. More would only cost memory.
+const AT_ONCE: usize = 2;
+
+/// A range as it is to be written.
+pub(crate) struct Taken {
+    /// All of its blocks.
+    pub(crate) blocks: Vec<Block>,
+    /// What they hold.
+    pub(crate) decoded: Decoded,
+}
+
+/// Reads of consecutive ranges.
+pub(crate) struct Ahead<'a> {
+    source: &'a Source,
+    left: RangeInclusive<u64>,
+    reading: VecDeque<AbortOnDropHandle<Result<Taken, IndexError>>>,
+}
+
+impl<'a> Ahead<'a> {
+    /// Of these blocks; reads nothing yet.
+    pub(crate) fn new(source: &'a Source, blocks: RangeInclusive<u64>) -> Self {
+        Self { source, left: blocks, reading: VecDeque::new() }
+    }
+
+    /// The next range, of at most `span` blocks; `None` after the last. After an error nothing more is to be asked for.
+    pub(crate) async fn next(&mut self, span: u64) -> Option<Result<Taken, IndexError>> {
+        while self.reading.len() < AT_ONCE && !self.left.is_empty() {
+            let (first, end) = (*self.left.start(), *self.left.end());
+            let last = end.min(first.saturating_add(span.max(1) - 1));
+            self.left = last + 1..=end;
+            self.reading.push_back(AbortOnDropHandle::new(tokio::spawn(take(self.source.clone(), first..=last))));
+        }
+        let taken = self.reading.pop_front()?.await;
+        Some(taken.unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic())))
+    }
+}
+
+async fn take(source: Source, range: RangeInclusive<u64>) -> Result<Taken, IndexError> {
+    let blocks = source.blocks(range).await?;
+    let decoded = decode::decode(&blocks);
+    Ok(Taken { blocks, decoded })
+}
