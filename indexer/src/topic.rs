@@ -151,6 +151,7 @@ mod tests {
             create(&[&sasl[..], &[("security.protocol", "sasl_ssl")]].concat()).expect("it is built in");
         }
         // That a file is looked for shows that the setting arrived.
-        create(&[("security.protocol", "ssl"), ("ssl.ca.location", "/nowhere.pem")]).expect_err("there is no such file");
+        create(&[("security.protocol", "ssl"), ("ssl.ca.location", "/nowhere.pem")])
+            .expect_err("there is no such file");
     }
 }

@@ -6,6 +6,7 @@
 mod audit;
 mod crash;
 mod deployment;
+mod faults;
 mod fold;
 mod harness;
 mod interface;
