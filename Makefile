@@ -2,7 +2,7 @@
 TOOLS := $(or $(RUNPROOF_TOOLS),$(or $(XDG_CACHE_HOME),$(HOME)/.cache)/runproof/tools)
 CARGO_DENY := $(TOOLS)/cargo-deny/bin/cargo-deny
 
-.PHONY: help setup setup-tests demo test contracts lint
+.PHONY: help setup setup-tests demo test faults contracts lint
 
 help: ## This list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -19,6 +19,10 @@ demo: setup ## Starts everything and runs a workflow; ARGS=--once ends after it
 
 test: setup-tests contracts ## Runs all tests on the real parts
 	cargo test --workspace
+
+faults: setup-tests ## Runs the fault campaign, about an hour; ARGS="--seed N --line K --times M"
+	cargo build
+	cargo run -p runproof-faults -- $(ARGS)
 
 contracts: setup-tests ## Formats, builds and tests the contracts, and compares the committed artifact
 	cd contracts && ./forge.sh fmt --check && ./build.sh --check && ./forge.sh test --offline

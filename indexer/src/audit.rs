@@ -18,8 +18,8 @@ use runproof_protocol::head::Registry;
 use tokio::task::spawn_blocking;
 use url::Url;
 
-use self::{database::Journal, topic::TopicReader};
 pub use self::report::{Difference, Place, Report};
+use self::{database::Journal, topic::TopicReader};
 use crate::{RelaySettings, source::Source};
 
 /// What an audit is told.

@@ -44,7 +44,10 @@ use progress::Progress;
 pub use settings::{RelaySettings, Settings};
 use source::Source;
 use span::Span;
-use sqlx::{PgPool, postgres::PgPoolOptions};
+use sqlx::{
+    PgPool,
+    postgres::{PgConnectOptions, PgPoolOptions},
+};
 use tokio::{sync::Notify, task::JoinHandle};
 use tokio_util::sync::CancellationToken;
 use tracing::info;
@@ -139,5 +142,8 @@ impl Indexer {
 
 /// Connects when first used, so that a database that is not up yet is waited for like one that went away.
 fn pool(url: &Url) -> Result<PgPool, sqlx::Error> {
-    PgPoolOptions::new().max_connections(4).acquire_timeout(Duration::from_secs(10)).connect_lazy(url.as_str())
+    let options: PgConnectOptions = url.as_str().parse()?;
+    // A writer that is frozen in a transaction would keep the cursor's row locked, and its successor waiting, for ever.
+    let options = options.options([("idle_in_transaction_session_timeout", "20s")]);
+    Ok(PgPoolOptions::new().max_connections(4).acquire_timeout(Duration::from_secs(10)).connect_lazy_with(options))
 }

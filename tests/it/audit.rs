@@ -37,7 +37,9 @@ fn an_audit_names_what_was_altered_and_nothing_else() {
         assert!(found.1.expect("the row").contains("state_registered"));
         execute(&world, "insert into journal.entry select * from kept").await;
 
-        let alter = |column: &str, value: &str| format!("update {rows}", rows = rows.replace(" where", &format!(" set {column} = {value} where")));
+        let alter = |column: &str, value: &str| {
+            format!("update {rows}", rows = rows.replace(" where", &format!(" set {column} = {value} where")))
+        };
         execute(&world, &alter("event", "jsonb_set(event, '{batch}', '7')")).await;
         let found = only(&world, Place::Postgres).await;
         assert_eq!(found.0, at, "a row with another event");
@@ -45,7 +47,11 @@ fn an_audit_names_what_was_altered_and_nothing_else() {
         execute(&world, &alter("event", "(select event from kept)")).await;
 
         execute(&world, &alter("content_id", "sha256('x')")).await;
-        assert_eq!(only(&world, Place::Postgres).await.0, format!("{at}, content_id"), "a column that the event does not say");
+        assert_eq!(
+            only(&world, Place::Postgres).await.0,
+            format!("{at}, content_id"),
+            "a column that the event does not say"
+        );
         execute(&world, &alter("content_id", "(select content_id from kept)")).await;
         assert_eq!(audit(&world).await.differences, [], "all is as it was");
 
@@ -87,7 +93,8 @@ async fn scalar(world: &World, sql: &str) -> i64 {
 /// A message without the journal's headers, as somebody else would write it.
 async fn produce(world: &World, key: &str, value: &str) {
     let bootstrap = stack().await.kafka().expect("started").bootstrap();
-    let producer: FutureProducer = ClientConfig::new().set("bootstrap.servers", bootstrap).create().expect("a producer");
+    let producer: FutureProducer =
+        ClientConfig::new().set("bootstrap.servers", bootstrap).create().expect("a producer");
     let record = FutureRecord::to(&world.topic).key(key).payload(value);
     producer.send(record, Duration::from_secs(30)).await.map_err(|(error, _)| error).expect("the broker takes it");
 }

@@ -41,7 +41,11 @@ struct Run {
 type Issuer = (u64, B256);
 
 /// Compares every instance and every issuer as of the index' last block. Returns how many instances there are, and what differs.
-pub(super) async fn compare(settings: &AuditSettings, registry: Registry, index: &Index) -> Result<(u64, Vec<Difference>)> {
+pub(super) async fn compare(
+    settings: &AuditSettings,
+    registry: Registry,
+    index: &Index,
+) -> Result<(u64, Vec<Difference>)> {
     let Some(tip) = index.tip() else { return Ok((0, Vec::new())) };
     let (runs, issuers) = fold(registry, &index.items);
     let count = runs.len() as u64;
@@ -54,7 +58,7 @@ pub(super) async fn compare(settings: &AuditSettings, registry: Registry, index:
             head: held.head,
             count: held.count,
             ordinal: held.ordinal,
-            outcome: held.outcome.into(),
+            outcome: held.outcome,
             registered_at_block: held.registeredAtBlock,
         };
         eyre::Ok(differ(format!("instance {instance} of {issuer:#x}"), &folded, &held))

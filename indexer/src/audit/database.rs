@@ -40,11 +40,14 @@ pub(super) async fn await_block(settings: &AuditSettings, registry: Registry, nu
     let mut listener = PgListener::connect_with(&pool).await.wrap_err("Postgres does not answer")?;
     listener.listen("runproof_journal").await?;
     loop {
-        let reached: Option<i64> = sqlx::query_scalar("select max(block_number) from journal.source where contract = $1")
-            .bind(registry.address.as_slice())
-            .fetch_one(&pool)
-            .await?;
-        if reached.is_some_and(|reached| unsigned(reached) >= number) || timeout_at(deadline, listener.recv()).await.is_err() {
+        let reached: Option<i64> =
+            sqlx::query_scalar("select max(block_number) from journal.source where contract = $1")
+                .bind(registry.address.as_slice())
+                .fetch_one(&pool)
+                .await?;
+        if reached.is_some_and(|reached| unsigned(reached) >= number)
+            || timeout_at(deadline, listener.recv()).await.is_err()
+        {
             return read(&pool, registry).await;
         }
     }
@@ -60,13 +63,19 @@ async fn read(pool: &PgPool, registry: Registry) -> Result<Journal> {
         .ok_or_eyre("this database holds no journal of this contract: check `url` of [postgres] and `registry` of [chain]")?;
     let source_id: i16 = row.try_get(0)?;
     let (number, hash): (Option<i64>, Option<Vec<u8>>) = (row.try_get(1)?, row.try_get(2)?);
-    let block = number.zip(hash).map(|(number, hash)| Ok::<_, sqlx::Error>(BlockRef { number: unsigned(number), hash: cursor::hash(&hash)? }));
+    let block = number
+        .zip(hash)
+        .map(|(number, hash)| Ok::<_, sqlx::Error>(BlockRef { number: unsigned(number), hash: cursor::hash(&hash)? }));
     let mut journal = Journal {
         block: block.transpose()?,
         position: unsigned(row.try_get(3)?),
         entries: Vec::new(),
         rows: Vec::new(),
-        blocks: pairs(&mut snapshot, BLOCKS, source_id).await?.into_iter().map(|(number, told): (i64, _)| (unsigned(number), told)).collect(),
+        blocks: pairs(&mut snapshot, BLOCKS, source_id)
+            .await?
+            .into_iter()
+            .map(|(number, told): (i64, _)| (unsigned(number), told))
+            .collect(),
         transactions: pairs(&mut snapshot, TRANSACTIONS, source_id).await?.into_iter().collect(),
         quarantined: pairs(&mut snapshot, QUARANTINED, source_id).await?.into_iter().collect(),
     };
@@ -94,7 +103,8 @@ const ENTRIES: &str = "select position, json_build_object('position', position, 
             'log_index', log_index, 'item_index', item_index))::text
     from journal.entry where source_id = $1 order by position";
 
-const BLOCKS: &str = "select number, '0x' || encode(hash, 'hex') || ' after 0x' || encode(parent_hash, 'hex') || ' at ' || timestamp_s
+const BLOCKS: &str =
+    "select number, '0x' || encode(hash, 'hex') || ' after 0x' || encode(parent_hash, 'hex') || ' at ' || timestamp_s
     from journal.block where source_id = $1 and canonical";
 
 const TRANSACTIONS: &str = "select '0x' || encode(t.hash, 'hex') || ' of block ' || b.number,
@@ -120,7 +130,11 @@ const COLUMNS: &str = "select e.position, c.name, c.expected, c.found
         ('retracted_by', r.position::text, e.retracted_by::text)) as c (name, expected, found)
     where e.source_id = $1 and c.expected is distinct from c.found order by e.position";
 
-async fn pairs<K>(connection: &mut PgConnection, sql: &'static str, source_id: i16) -> Result<Vec<(K, String)>, sqlx::Error>
+async fn pairs<K>(
+    connection: &mut PgConnection,
+    sql: &'static str,
+    source_id: i16,
+) -> Result<Vec<(K, String)>, sqlx::Error>
 where
     (K, String): for<'r> sqlx::FromRow<'r, sqlx::postgres::PgRow> + Send + Unpin,
 {
@@ -131,20 +145,24 @@ async fn columns(connection: &mut PgConnection, source_id: i16) -> Result<Vec<(u
     let rows: Vec<(i64, String, Option<String>, Option<String>)> =
         sqlx::query_as(COLUMNS).bind(source_id).fetch_all(connection).await?;
     let differing = rows.into_iter();
-    Ok(differing.map(|(position, column, expected, found)| of_row(position, &format!(", {column}"), expected, found)).collect())
+    Ok(differing
+        .map(|(position, column, expected, found)| of_row(position, &format!(", {column}"), expected, found))
+        .collect())
 }
 
 impl Journal {
     /// All but the entries themselves; of those, rows at positions that are `named` already are passed over.
     pub(super) fn compare(&self, newest: u64, index: &Index, named: &BTreeSet<u64>) -> Vec<Difference> {
         let mut differences = self.cursor(newest, index);
-        differences.extend(self.rows.iter().filter(|(position, _)| !named.contains(position)).map(|(_, row)| row.clone()));
+        differences
+            .extend(self.rows.iter().filter(|(position, _)| !named.contains(position)).map(|(_, row)| row.clone()));
         let kept = |block: &&Block| !block.transactions.is_empty() || self.blocks.contains_key(&block.number);
         let blocks = index.blocks.iter().filter(kept).map(|block| (block.number, told(block))).collect();
         differences.extend(differ(Place::Postgres, "block", &blocks, &self.blocks));
         differences.extend(differ(Place::Postgres, "transaction", &transactions(&index.blocks), &self.transactions));
         let quarantined = index.quarantined.iter();
-        let quarantined = quarantined.map(|log| (format!("log {} of block {}", log.log_index, log.block_hash), log.reason.clone()));
+        let quarantined =
+            quarantined.map(|log| (format!("log {} of block {}", log.log_index, log.block_hash), log.reason.clone()));
         differences.extend(differ(Place::Postgres, "quarantined", &quarantined.collect(), &self.quarantined));
         differences
     }
@@ -168,7 +186,12 @@ fn transactions(blocks: &[Block]) -> BTreeMap<String, String> {
     let all = blocks.iter().flat_map(|block| block.transactions.iter().map(move |transaction| (block, transaction)));
     all.map(|(block, t)| {
         let recipient = t.recipient.map_or("nobody".to_owned(), hex::encode_prefixed);
-        let told = format!("from {} to {recipient}, gas {} at {} wei", hex::encode_prefixed(t.sender), t.gas_used, t.effective_gas_price_wei);
+        let told = format!(
+            "from {} to {recipient}, gas {} at {} wei",
+            hex::encode_prefixed(t.sender),
+            t.gas_used,
+            t.effective_gas_price_wei
+        );
         (format!("{} of block {}", t.hash, block.number), told)
     })
     .collect()

@@ -37,7 +37,11 @@ pub(super) fn judge(place: Place, entries: &[JournalEntry], last: u64, items: &[
 }
 
 /// Positions at which two journals differ, besides those `named` already.
-pub(super) fn entries_differ(journal: &[JournalEntry], topic: &[JournalEntry], named: &BTreeSet<u64>) -> Vec<Difference> {
+pub(super) fn entries_differ(
+    journal: &[JournalEntry],
+    topic: &[JournalEntry],
+    named: &BTreeSet<u64>,
+) -> Vec<Difference> {
     let by_position = |entries: &[JournalEntry]| -> BTreeMap<u64, String> {
         let others = entries.iter().filter(|entry| !named.contains(&entry.position));
         others.map(|entry| (entry.position, json(entry))).collect()
@@ -75,7 +79,8 @@ impl<'a> Replay<'a> {
         });
         if !fits {
             let expected = newest.map(|newest| format!("if a retraction, that of position {}", newest.position));
-            let found = format!("retraction of position {}: {}", retraction.position, told(&entry.event, &entry.origin));
+            let found =
+                format!("retraction of position {}: {}", retraction.position, told(&entry.event, &entry.origin));
             self.name(entry.position, "", expected, Some(found));
         }
         self.standing.retain(|standing| standing.position != retraction.position);
@@ -94,7 +99,8 @@ impl<'a> Replay<'a> {
                     }
                 }
                 None => {
-                    let after = standing.range(spot(&item.origin)..).next().map_or(self.last + 1, |(_, entry)| entry.position);
+                    let after =
+                        standing.range(spot(&item.origin)..).next().map_or(self.last + 1, |(_, entry)| entry.position);
                     self.missing(before, after, item, expected);
                 }
             }

@@ -52,7 +52,8 @@ impl TopicReader {
             .set("enable.auto.commit", "false")
             .set("enable.partition.eof", "true")
             .create()?;
-        let metadata = consumer.fetch_metadata(Some(&settings.topic), TIMEOUT).wrap_err("asking for the topic's partitions")?;
+        let metadata =
+            consumer.fetch_metadata(Some(&settings.topic), TIMEOUT).wrap_err("asking for the topic's partitions")?;
         let partitions: BTreeSet<i32> =
             metadata.topics().iter().flat_map(|topic| topic.partitions()).map(|partition| partition.id()).collect();
         let mut assignment = TopicPartitionList::new();
@@ -79,7 +80,9 @@ impl TopicReader {
     pub(super) fn read_on(&mut self, position: u64, patience: Duration) -> Result<()> {
         let deadline = Instant::now() + patience;
         let newest = |read: &[Read]| read.iter().filter_map(|read| Some(read.entry.as_ref()?.position)).max();
-        while !self.partitions.is_empty() && newest(&self.read[self.at_first..]).max(newest(&self.read[..self.at_first])) < Some(position) {
+        while !self.partitions.is_empty()
+            && newest(&self.read[self.at_first..]).max(newest(&self.read[..self.at_first])) < Some(position)
+        {
             if Instant::now() >= deadline {
                 break;
             }
@@ -102,7 +105,7 @@ impl TopicReader {
             if number >= self.at_first && entry.position > last {
                 continue;
             }
-            differences.extend(read.against(&message::message(&registry, entry)?, &at));
+            differences.extend(read.against(&message::event(&registry, entry)?, &at));
             entries.push(entry.clone());
         }
         // Between partitions there is no order but the positions'.
@@ -153,6 +156,8 @@ impl Read {
         let theirs = headers(self.headers.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect());
         let pairs = [("key", Some(expected.key.clone()), self.key.clone()), ("headers", Some(ours), Some(theirs))];
         let differing = pairs.into_iter().filter(|(_, expected, found)| expected != found);
-        differing.map(|(what, expected, found)| Difference::new(Place::Topic, format!("{what} of {at}"), expected, found)).collect()
+        differing
+            .map(|(what, expected, found)| Difference::new(Place::Topic, format!("{what} of {at}"), expected, found))
+            .collect()
     }
 }

@@ -1,0 +1,122 @@
+//! The lines of the campaign.
+
+use std::time::Instant;
+
+use eyre::Result;
+use rand::rngs::StdRng;
+
+use crate::{
+    ground::Ground,
+    lines::{brokers, crashes, databases, forks, nodes, providers, strangers, writers},
+    table::Row,
+};
+
+/// One kind of fault.
+pub(crate) struct Line {
+    /// Its number, by which it is asked for.
+    pub(crate) number: u8,
+    /// What is done.
+    pub(crate) fault: &'static str,
+    /// How often, in a full campaign.
+    full: u64,
+    /// How often, in a short one.
+    short: u64,
+}
+
+/// How often each fault is done.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Times {
+    /// As often as each line says.
+    Full,
+    /// Each at least once, together in a few minutes.
+    Short,
+    /// So often.
+    Exactly(u64),
+}
+
+impl Times {
+    pub(crate) fn of(self, line: &Line) -> u64 {
+        match self {
+            Self::Full => line.full,
+            Self::Short => line.short,
+            Self::Exactly(times) => times,
+        }
+    }
+}
+
+/// What came of a line.
+#[derive(Debug, Default)]
+pub(crate) struct Outcome {
+    /// How often the fault was really done.
+    pub(crate) tried: u64,
+    /// What was measured.
+    pub(crate) figure: String,
+    /// What did not hold.
+    pub(crate) broken: Vec<String>,
+}
+
+const fn line(number: u8, fault: &'static str, full: u64, short: u64) -> Line {
+    Line { number, fault, full, short }
+}
+
+/// In the order in which they are done.
+pub(crate) const LINES: [Line; 20] = [
+    line(1, "kill -9 of the indexer at random, while blocks come and go", 200, 3),
+    line(2, "kill -9 before and after a commit to Postgres and each step of a Kafka transaction", 120, 10),
+    line(3, "reorganisations of depth 1 to 63, by two methods", 500, 4),
+    line(4, "fork A, fork B, fork A again, while the first turn is still being taken", 100, 3),
+    line(5, "a reorganisation below finalized", 10, 1),
+    line(6, "a node that lags, or answers with no logs, 20 % of calls", 300, 5),
+    line(7, "logs of another fork, duplicated, shuffled, out of range, altered", 10_000, 40),
+    line(8, "answers that are null, cut short, huge, no JSON", 500, 8),
+    line(9, "refused ranges, in the words of each provider and in unknown ones", 22, 4),
+    line(10, "429, delays, connections that never answer", 60, 3),
+    line(11, "websockets that stall, leave gaps, talk nonsense, hang up or flood", 200, 5),
+    line(12, "another chain, another genesis, no contract", 12, 3),
+    line(13, "emptied bloom filters, forged receipts", 1_000, 10),
+    line(15, "Postgres killed; the acknowledgement of a COMMIT cut off", 200, 4),
+    line(16, "Postgres frozen in the middle of it; tables locked by others", 60, 2),
+    line(18, "Kafka killed in mid-transaction", 100, 1),
+    line(19, "an EndTxn that arrives in the next transaction", 100, 2),
+    line(20, "an indexer frozen, replaced, and thawed again", 100, 1),
+    line(22, "the writer loses its lease's session only", 100, 2),
+    line(23, "three writers race", 30, 1),
+];
+
+impl Line {
+    /// Does the fault so often, and judges.
+    pub(crate) async fn run(&self, ground: &Ground, random: &mut StdRng, times: u64) -> Row {
+        let begun = Instant::now();
+        let outcome = self.attempt(ground, random, times).await.unwrap_or_else(|error| Outcome {
+            broken: vec![format!("the line did not come to its end: {error:#}")],
+            ..Outcome::default()
+        });
+        let Outcome { tried, figure, broken } = outcome;
+        Row { number: self.number, fault: self.fault, tried, figure, broken, seconds: begun.elapsed().as_secs() }
+    }
+
+    async fn attempt(&self, ground: &Ground, random: &mut StdRng, times: u64) -> Result<Outcome> {
+        match self.number {
+            1 => crashes::at_random(ground, random, times).await,
+            2 => crashes::at_commits(ground, random, times).await,
+            3 => forks::deep(ground, random, times).await,
+            4 => forks::there_and_back(ground, random, times).await,
+            5 => forks::below_finalized(ground, random, times).await,
+            6 => nodes::lagging(ground, random, times).await,
+            7 => nodes::wrong_logs(ground, random, times).await,
+            8 => nodes::broken_answers(ground, random, times).await,
+            9 => providers::refused_ranges(ground, random, times).await,
+            10 => providers::slow(ground, random, times).await,
+            11 => providers::websockets(ground, random, times).await,
+            12 => strangers::other_chains(ground, random, times).await,
+            13 => nodes::forged(ground, random, times).await,
+            15 => databases::killed(ground, random, times).await,
+            16 => databases::frozen(ground, random, times).await,
+            18 => brokers::killed(ground, random, times).await,
+            19 => brokers::late_end(ground, random, times).await,
+            20 => writers::zombie(ground, random, times).await,
+            22 => writers::session_lost(ground, random, times).await,
+            _ => writers::race(ground, random, times).await,
+        }
+    }
+}

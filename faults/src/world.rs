@@ -1,0 +1,198 @@
+//! One line's own database, chain, contract, topic and configuration, and how it is judged.
+
+use std::{path::PathBuf, time::Duration};
+
+use alloy::{eips::BlockNumberOrTag, primitives::B256, providers::Provider};
+use eyre::{Context, OptionExt, Result, bail, ensure};
+use runproof_indexer::audit::Report;
+use runproof_stack::{Chain, Registry, Stack};
+use sqlx::{PgPool, postgres::PgPoolOptions};
+use tokio::process::Command;
+
+use crate::{
+    ground::{self, Ground},
+    process::Indexer,
+};
+
+/// How long anything that must come may take: a producer gives up a transaction after 45 s, twice if need be.
+const PATIENCE: Duration = Duration::from_secs(240);
+/// How often Postgres is looked at.
+const LOOK_EVERY: Duration = Duration::from_millis(5);
+/// Blocks before any fault, so that no reorganisation reaches the contract's deployment.
+const PRELUDE: u64 = 20;
+
+/// Apart from other worlds.
+pub(crate) struct World<'a> {
+    pub(crate) ground: &'a Ground,
+    pub(crate) name: String,
+    pub(crate) folder: PathBuf,
+    pub(crate) registry: Registry,
+    pub(crate) pool: PgPool,
+    pub(crate) database_url: String,
+    stack: Stack,
+}
+
+/// What the indexer is told instead of the parts themselves.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Detours {
+    pub(crate) rpc_url: Option<String>,
+    pub(crate) ws_url: Option<String>,
+    pub(crate) postgres_port: Option<u16>,
+    pub(crate) kafka_port: Option<u16>,
+    pub(crate) messages_a_request: Option<u32>,
+}
+
+impl<'a> World<'a> {
+    /// A chain with the contract and some empty blocks; the indexer is led to the parts themselves.
+    pub(crate) async fn new(ground: &'a Ground) -> Result<Self> {
+        let name = ground.name();
+        let folder = ground.folder.join(&name);
+        let stack = ground::chain(&folder.join("first")).await?;
+        let registry = stack.chain()?.registry().ok_or_eyre("the chain has no registry")?;
+        stack.chain()?.mine(PRELUDE).await?;
+        let database_url = ground.database(&name).await?;
+        let pool = PgPoolOptions::new().max_connections(2).connect_lazy(&database_url)?;
+        let world = Self { ground, name, folder, registry, pool, database_url, stack };
+        world.detour(&Detours::default())?;
+        std::fs::copy(world.config(), world.folder.join("direct.toml"))?;
+        Ok(world)
+    }
+
+    pub(crate) fn chain(&self) -> Result<&Chain> {
+        Ok(self.stack.chain()?)
+    }
+
+    /// Another chain that has all blocks of this one so far.
+    pub(crate) async fn fork(&self) -> Result<Stack> {
+        let chain = self.chain()?;
+        chain.stop().await;
+        let (from, to) = (self.folder.join("first/chain"), self.folder.join("second/chain"));
+        std::fs::create_dir_all(&to)?;
+        for file in ["state.json", "contracts.json"] {
+            std::fs::copy(from.join(file), to.join(file)).wrap_err(file)?;
+        }
+        chain.restart().await?;
+        let second = ground::chain(&self.folder.join("second")).await?;
+        ensure!(head(chain).await? == head(second.chain()?).await?, "the chain saved another head than it has");
+        Ok(second)
+    }
+
+    /// Writes the indexer's configuration.
+    pub(crate) fn detour(&self, detours: &Detours) -> Result<()> {
+        let shared = self.ground.stack.endpoints();
+        let rpc_url = detours.rpc_url.clone().map_or_else(|| Ok::<_, eyre::Report>(self.chain()?.http_url()), Ok)?;
+        let ws_url = detours.ws_url.as_ref().map(|url| format!("ws_url = \"{url}\"")).unwrap_or_default();
+        let port = self.postgres_port()?;
+        let postgres =
+            self.database_url.replace(&format!(":{port}/"), &format!(":{}/", detours.postgres_port.unwrap_or(port)));
+        let kafka = shared.kafka_bootstrap.ok_or_eyre("Kafka was not started")?;
+        let kafka = detours.kafka_port.map_or(kafka, |port| format!("127.0.0.1:{port}"));
+        let Registry { address, deployed_at_block } = self.registry;
+        let client = detours
+            .messages_a_request
+            .map(|messages| format!("[kafka.client]\n\"batch.num.messages\" = \"{messages}\"\n"));
+        let mut text = format!(
+            "[chain]\nrpc_url = \"{rpc_url}\"\n{ws_url}\nregistry = \"{address}\"\nregistry_deployed_at_block = {deployed_at_block}\n\
+             [postgres]\nurl = \"{postgres}\"\n[kafka]\nbootstrap = \"{kafka}\"\ntopic = \"{}.events\"\n",
+            self.name
+        );
+        text.extend(client);
+        Ok(std::fs::write(self.config(), text)?)
+    }
+
+    pub(crate) fn config(&self) -> PathBuf {
+        self.folder.join("runproof.toml")
+    }
+
+    pub(crate) fn postgres_port(&self) -> Result<u16> {
+        let url: url::Url = self.database_url.parse()?;
+        url.port().ok_or_eyre("the database has no port")
+    }
+
+    /// Starts an indexer.
+    pub(crate) fn index(&self) -> Result<Indexer> {
+        Indexer::start(&self.ground.binary, &self.config(), self.folder.join("index.log"))
+    }
+
+    /// Starts another indexer, with a log of its own.
+    pub(crate) fn index_as(&self, name: &str) -> Result<Indexer> {
+        Indexer::start(&self.ground.binary, &self.config(), self.folder.join(format!("{name}.log")))
+    }
+
+    /// What `runproof audit` says against this chain; empty if all agrees. The indexer should be running.
+    pub(crate) async fn audit(&self, chain: &Chain) -> Result<Vec<String>> {
+        let mut command = Command::new(&self.ground.binary);
+        command.arg("--config").arg(self.folder.join("direct.toml"));
+        command.args(["audit", "--json", "--patience"]).arg(PATIENCE.as_secs().to_string());
+        command.env("RUNPROOF_CHAIN__RPC_URL", chain.http_url()).kill_on_drop(true);
+        let output = command.output().await?;
+        let Ok(report) = serde_json::from_slice::<Report>(&output.stdout) else {
+            bail!("{}: the audit failed: {}", self.name, String::from_utf8_lossy(&output.stderr));
+        };
+        ensure!(output.status.success() == report.differences.is_empty(), "exit code and report differ");
+        let mut broken: Vec<String> =
+            report.differences.iter().take(5).map(|difference| format!("{}: {difference}", self.name)).collect();
+        let more = report.differences.len().saturating_sub(broken.len());
+        broken.extend((more > 0).then(|| format!("{}: and {more} more", self.name)));
+        Ok(broken)
+    }
+
+    /// Waits until the journal's cursor is the chain's head.
+    pub(crate) async fn caught_up(&self, chain: &Chain) -> Result<()> {
+        let (_, hash) = head(chain).await?;
+        self.until("the journal comes to the chain's head", || self.cursor_is(hash)).await
+    }
+
+    async fn cursor_is(&self, hash: B256) -> Result<bool> {
+        let sql = "select count(*) from journal.source where block_hash = $1";
+        let count: i64 = sqlx::query_scalar(sql).bind(hash.as_slice()).fetch_one(&self.pool).await?;
+        Ok(count == 1)
+    }
+
+    /// A number from Postgres.
+    pub(crate) async fn number(&self, sql: &'static str) -> Result<i64> {
+        Ok(sqlx::query_scalar(sql).fetch_one(&self.pool).await?)
+    }
+
+    /// The journal's writer so far; 0 before the first.
+    pub(crate) async fn epoch(&self) -> Result<i64> {
+        self.number("select coalesce(max(writer_epoch), 0) from journal.source").await
+    }
+
+    /// Waits until an indexer has become the writer after `epoch`.
+    pub(crate) async fn taken_over(&self, epoch: i64) -> Result<()> {
+        self.until("an indexer takes the journal", || async move { Ok(self.epoch().await? > epoch) }).await
+    }
+
+    /// Looks until it is so. A database that is away is looked at again.
+    pub(crate) async fn until<F: Future<Output = Result<bool>>>(
+        &self,
+        what: &str,
+        mut look: impl FnMut() -> F,
+    ) -> Result<()> {
+        let deadline = tokio::time::Instant::now() + PATIENCE;
+        let mut failure = String::new();
+        while tokio::time::Instant::now() < deadline {
+            match look().await {
+                Ok(true) => return Ok(()),
+                Ok(false) => {}
+                Err(error) => failure = format!("; last: {error}"),
+            }
+            tokio::time::sleep(LOOK_EVERY).await;
+        }
+        bail!("{}: never came true in {} s: {what}{failure}", self.name, PATIENCE.as_secs())
+    }
+
+    /// Ends the world; its folder stays.
+    pub(crate) async fn end(self) {
+        self.pool.close().await;
+        self.stack.stop().await;
+    }
+}
+
+/// Number and hash of a chain's newest block.
+pub(crate) async fn head(chain: &Chain) -> Result<(u64, B256)> {
+    let block = chain.provider().get_block_by_number(BlockNumberOrTag::Latest).await?;
+    let header = block.ok_or_eyre("the chain has no block")?.header;
+    Ok((header.inner.number, header.hash))
+}
