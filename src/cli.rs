@@ -16,7 +16,7 @@ use runproof_protocol::{InstanceId, history::StateSelection};
 #[command(name = "runproof", version, max_term_width = 100)]
 pub struct Cli {
     /// Configuration file; `RUNPROOF_<SECTION>__<SETTING>` variables go before it.
-    #[arg(long, global = true, env = "RUNPROOF_CONFIG", default_value = "runproof.toml")]
+    #[arg(long, global = true, env = "RUNPROOF_CONFIG", default_value = crate::config::DEFAULT_FILE)]
     pub config: PathBuf,
     /// Log more.
     #[arg(long, short, global = true)]
@@ -63,6 +63,17 @@ pub enum Command {
     Serve,
     /// Bring the database to the newest schema.
     Migrate,
+}
+
+impl Command {
+    /// Whether it works until it is told to stop.
+    pub fn is_role(&self) -> bool {
+        match self {
+            Self::Follow(follow) => !follow.once,
+            Self::Site | Self::Index | Self::Verdicts | Self::Serve => true,
+            _ => false,
+        }
+    }
 }
 
 /// Options of `demo`.

@@ -3,13 +3,16 @@
 use std::path::{Path, PathBuf};
 
 use alloy::primitives::Address;
-use eyre::{Context, Result};
+use eyre::{Context, Result, ensure};
 use figment::{
     Figment,
     providers::{Env, Format, Serialized, Toml},
 };
 use serde::{Deserialize, Serialize};
 use url::Url;
+
+/// Where the configuration is, if nothing else is said; only this file may be missing.
+pub const DEFAULT_FILE: &str = "runproof.toml";
 
 /// All settings. Roles read their own section and what they share.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
@@ -271,6 +274,11 @@ impl Config {
     /// # Errors
     /// Names the file and the setting that does not fit.
     pub fn load(file: &Path) -> Result<Self> {
+        ensure!(
+            file.exists() || file == Path::new(DEFAULT_FILE),
+            "there is no configuration file {}: copy runproof.example.toml, or start `runproof stack`, which writes one",
+            file.display()
+        );
         let mut config: Self = Figment::from(Serialized::defaults(Self::default()))
             .merge(Toml::file(file))
             .merge(Env::prefixed("RUNPROOF_").filter(|key| key.as_str().contains("__")).split("__"))

@@ -9,10 +9,10 @@ mod roles;
 mod shutdown;
 mod telemetry;
 
-use std::process::ExitCode;
+use std::{io::IsTerminal, process::ExitCode};
 
 use clap::Parser;
-use eyre::{Result, eyre};
+use eyre::{Result, bail, eyre};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
@@ -23,7 +23,9 @@ use crate::{
 
 #[tokio::main]
 async fn main() -> Result<ExitCode> {
-    color_eyre::config::HookBuilder::default().display_env_section(false).install()?;
+    let errors = color_eyre::config::HookBuilder::default().display_env_section(false);
+    let plain = !std::io::stderr().is_terminal();
+    if plain { errors.theme(color_eyre::config::Theme::new()) } else { errors }.install()?;
     let cli = Cli::parse();
     telemetry::start(match &cli.command {
         _ if cli.verbose => Level::Verbose,
@@ -35,13 +37,21 @@ async fn main() -> Result<ExitCode> {
     let passed = match &cli.command {
         Command::Demo(demo) => demo::run(demo, token).await?,
         Command::Stack(stack) => demo::stack_only(stack, token).await?,
-        command => execute(command, &Config::load(&cli.config)?, token).await?,
+        command => {
+            let config = Config::load(&cli.config)?;
+            if command.is_role() {
+                role(command, &config, token).await.map(|()| true)?
+            } else {
+                let done = token.run_until_cancelled(once(command, &config)).await;
+                done.ok_or_else(|| eyre!("interrupted: nothing is lost, run the command again"))??
+            }
+        }
     };
     Ok(if passed { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-/// Runs a command that needs the configuration; tells whether what it checked passed.
-async fn execute(command: &Command, config: &Config, token: CancellationToken) -> Result<bool> {
+/// Runs a command that ends by itself; tells whether what it checked passed. It may be left at any point, and run again.
+async fn once(command: &Command, config: &Config) -> Result<bool> {
     match command {
         Command::Verify(verify) => return commands::verify::verify(config, verify).await,
         Command::Audit(audit) => return commands::audit::audit(config, audit).await,
@@ -49,14 +59,11 @@ async fn execute(command: &Command, config: &Config, token: CancellationToken) -
         Command::Contract(contract) => commands::contract::run(config, contract).await?,
         Command::Deploy(deploy) => commands::model::deploy(config, deploy).await?,
         Command::Run(run) => commands::run::start(config, run).await?,
+        Command::Follow(follow) => commands::run::follow_once(config, follow).await?,
         Command::Import(import) => commands::model::import(config, import).await?,
         Command::RequestTransition(request) => commands::run::request_transition(config, request).await?,
         Command::Migrate => drop(roles::migrate(config).await?),
-        Command::Follow(follow) if follow.once => commands::run::follow(config, follow, token).await?,
-        Command::Follow(_) | Command::Site | Command::Index | Command::Verdicts | Command::Serve => {
-            role(command, config, token).await?;
-        }
-        Command::Demo(_) | Command::Stack(_) => unreachable!("these write their own configuration"),
+        other => bail!("{other:?} does not end by itself"),
     }
     Ok(true)
 }

@@ -14,11 +14,14 @@ use runproof_executor::{
     site::{self, SiteSettings},
 };
 use runproof_protocol::head::Registry;
-use sea_orm::DatabaseConnection;
+use sea_orm::{ConnectOptions, DatabaseConnection};
 use tokio_util::sync::CancellationToken;
 use url::Url;
 
 use crate::{commands::identity, config::Config};
+
+/// A database that does not answer for so long is away.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 /// What an executor is told.
 pub fn executor_settings(config: &Config) -> Result<runproof_executor::Settings> {
@@ -44,6 +47,13 @@ pub fn executor_settings(config: &Config) -> Result<runproof_executor::Settings>
         max_batch: config.executor.max_batch,
         min_tip_wei: config.executor.min_tip_wei.into(),
     })
+}
+
+/// An executor on a migrated database.
+pub async fn executor(config: &Config) -> Result<Executor> {
+    let settings = executor_settings(config)?;
+    migrate(config).await?.close().await?;
+    Executor::connect(settings).await
 }
 
 /// Follows executions, and decides on requests for transitions.
@@ -110,6 +120,8 @@ pub fn verifier_settings(config: &Config) -> runproof_verifier::Settings {
 pub async fn verdicts(config: &Config, token: CancellationToken) -> Result<()> {
     let mut settings = runproof_verifier::worker::Settings::new(verifier_settings(config), config.postgres.url.clone());
     settings.recheck.unsettled = Duration::from_secs(config.verifier.recheck_interval_s);
+    // What has ended changes seldom; its names, certificates and documents still may.
+    settings.recheck.settled = settings.recheck.unsettled * 10;
     settings.poll_interval = settings.poll_interval.min(settings.recheck.unsettled);
     runproof_verifier::worker::run(settings, token).await
 }
@@ -134,7 +146,9 @@ pub async fn serve(config: &Config, token: CancellationToken) -> Result<()> {
 
 /// Brings the database to the newest schema.
 pub async fn migrate(config: &Config) -> Result<DatabaseConnection> {
-    let database = sea_orm::Database::connect(&config.postgres.url)
+    let mut options = ConnectOptions::new(&config.postgres.url);
+    options.connect_timeout(PATIENCE).acquire_timeout(PATIENCE);
+    let database = sea_orm::Database::connect(options)
         .await
         .wrap_err("Postgres does not answer: check `url` of [postgres], or start `runproof stack`")?;
     runproof_migrations::migrate(&database).await.wrap_err("the schema could not be brought up to date")?;

@@ -31,6 +31,14 @@ pub enum DeployError {
         /// Its selection.
         stored: String,
     },
+    /// A model is one state machine.
+    #[error("model {model} is deployed as `{stored}`: use that name, or deploy a changed file")]
+    NameDiffers {
+        /// The model.
+        model: ModelId,
+        /// Its name.
+        stored: String,
+    },
     /// No such model was deployed.
     #[error("model {0} is not deployed: deploy it first")]
     NotDeployed(ModelId),
@@ -52,10 +60,11 @@ impl Executor {
         let object = serde_json::from_slice::<serde_json::Map<String, serde_json::Value>>(bytes).is_ok();
         let definition = std::str::from_utf8(bytes).ok().filter(|_| object).ok_or(DeployError::NotJson)?;
         let model_id = ModelId::of(bytes);
-        self.store_model(model_id, name, bytes, selection).await?;
-        self.require_selection(model_id, selection).await?;
+        self.require_deployable(model_id, name, selection).await?;
+        // Stored, and so published, only when the engine has taken it.
         let state_machine_arn = self.engine.create_state_machine(name, definition).await?;
-        self.store_deployment(model_id, &state_machine_arn, participants).await?;
+        self.store_model(model_id, name, bytes, selection).await?;
+        self.store_deployment(model_id, name, &state_machine_arn, participants).await?;
         let mut seen_block = B256::ZERO;
         self.until_complete(async || {
             transaction::reconcile(&self.pool, &self.chain, &mut seen_block).await?;
@@ -67,18 +76,30 @@ impl Executor {
         Ok(Deployed { model_id, state_machine_arn })
     }
 
-    async fn require_selection(&self, model: ModelId, selection: StateSelection) -> eyre::Result<()> {
-        let stored: String = sqlx::query_scalar("select selection from executor.model where model_id = $1")
-            .bind(model.as_slice())
-            .fetch_one(&self.pool)
-            .await?;
+    async fn require_deployable(&self, model: ModelId, name: &str, selection: StateSelection) -> eyre::Result<()> {
+        let stored: Option<(String, String, bool)> = sqlx::query_as(
+            "select name, selection, state_machine_arn is not null from executor.model where model_id = $1",
+        )
+        .bind(model.as_slice())
+        .fetch_optional(&self.pool)
+        .await?;
+        let Some((stored_name, stored, deployed)) = stored else { return Ok(()) };
         if parse_selection(&stored)? != selection {
             return Err(DeployError::SelectionDiffers { model, stored }.into());
+        }
+        if deployed && stored_name != name {
+            return Err(DeployError::NameDiffers { model, stored: stored_name }.into());
         }
         Ok(())
     }
 
-    async fn store_deployment(&self, model: ModelId, arn: &str, participants: &[Address]) -> eyre::Result<()> {
+    async fn store_deployment(
+        &self,
+        model: ModelId,
+        name: &str,
+        arn: &str,
+        participants: &[Address],
+    ) -> eyre::Result<()> {
         let mut sql = self.pool.begin().await?;
         // An engine that was set up anew may give a former model's ARN to this one.
         sqlx::query(
@@ -88,9 +109,10 @@ impl Executor {
         .bind(arn)
         .execute(&mut *sql)
         .await?;
-        sqlx::query("update executor.model set state_machine_arn = $2 where model_id = $1")
+        sqlx::query("update executor.model set state_machine_arn = $2, name = $3 where model_id = $1")
             .bind(model.as_slice())
             .bind(arn)
+            .bind(name)
             .execute(&mut *sql)
             .await?;
         for account in participants {

@@ -31,7 +31,7 @@ impl Executor {
             .max_connections(CONNECTIONS)
             .connect(&settings.postgres_url)
             .await
-            .context("Postgres does not answer: check postgres_url")?;
+            .context("Postgres does not answer: check its URL")?;
         let chain = Chain::connect(&settings).await?;
         let engine = StepFunctions::connect(&settings.aws).await;
         Ok(Self { settings: Arc::new(settings), pool, chain, engine, hint: Arc::new(Notify::new()) })

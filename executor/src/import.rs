@@ -11,7 +11,7 @@ use serde_json::{Map, Value};
 use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 
 use crate::{
-    arn::{last_part, state_machine_name},
+    arn::{ExecutionArn, last_part, state_machine_name},
     capture::store_states,
     executor::Executor,
     sight::show_selection,
@@ -69,6 +69,20 @@ pub enum ImportError {
         /// The selection.
         selection: &'static str,
     },
+    /// A field that is there, but is not text.
+    #[error("the instance document's `{0}` is not a string: give text, or leave it out")]
+    NotText(&'static str),
+    /// One document cannot be both: the site serves each under its id.
+    #[error("model and instance document are the same bytes: give the model, and what is known of the execution")]
+    SameDocument,
+    /// The same instance was imported before under another model.
+    #[error("instance {instance} is there already as a run of model {model}: import it with that model")]
+    OtherModel {
+        /// The instance.
+        instance: InstanceId,
+        /// Its model.
+        model: ModelId,
+    },
     /// A status that is none of AWS's.
     #[error(
         "the instance document has the status `{0}`: give RUNNING, SUCCEEDED, FAILED, TIMED_OUT or ABORTED, or leave it out"
@@ -105,6 +119,7 @@ impl Executor {
     ) -> eyre::Result<Imported> {
         let recorded = check(model, instance, trace, selection)?;
         let (model_id, instance_id) = (ModelId::of(model), InstanceId::of(instance));
+        self.require_model(instance_id, model_id).await?;
         self.store_model(model_id, &recorded.model_name, model, selection).await?;
         self.store_recorded(model_id, instance_id, instance, &recorded).await?;
         let mut seen_block = B256::ZERO;
@@ -115,6 +130,19 @@ impl Executor {
         .await?;
         let states = recorded.states.iter().map(|state| state.id).collect();
         Ok(Imported { model_id, instance_id, states, outcome: recorded.outcome })
+    }
+
+    /// An instance that is known stays with its model.
+    async fn require_model(&self, instance: InstanceId, model: ModelId) -> eyre::Result<()> {
+        let stored: Option<Vec<u8>> =
+            sqlx::query_scalar("select model_id from executor.instance where instance_id = $1")
+                .bind(instance.as_slice())
+                .fetch_optional(&self.pool)
+                .await?;
+        match stored.map(|stored| ModelId::try_from(&stored[..])).transpose()? {
+            Some(stored) if stored != model => Err(ImportError::OtherModel { instance, model: stored }.into()),
+            _ => Ok(()),
+        }
     }
 
     async fn store_recorded(
@@ -155,13 +183,26 @@ impl Executor {
 /// Reads the documents and compares what they say of each other.
 fn check(model: &[u8], instance: &[u8], trace: &[u8], selection: StateSelection) -> Result<Recorded, ImportError> {
     object("model", model)?;
+    if model == instance {
+        return Err(ImportError::SameDocument);
+    }
     let document = object("instance document", instance)?;
     let trace = Trace::parse(trace)?;
+    for field in ["name", "executionArn", "stateMachineArn", "status", "startDate"] {
+        if document.get(field).is_some_and(|value| !value.is_string() && !value.is_null()) {
+            return Err(ImportError::NotText(field));
+        }
+    }
     let text = |field: &str| document.get(field).and_then(Value::as_str);
     // Trace::parse gives at least one state, and the same run and model in all of them.
     let first = trace.states.first().ok_or(TraceError::Empty)?;
     agree("execution", &first.entry.instance_id, text("name"))?;
     agree("execution", &first.entry.instance_id, text("executionArn").map(last_part))?;
+    if let Some(Ok(arn)) = text("executionArn").map(str::parse::<ExecutionArn>) {
+        agree("state machine", &first.entry.model_id, Some(&arn.state_machine))?;
+        agree("region", first.entry.region.as_deref().unwrap_or(&arn.region), Some(&arn.region))?;
+        agree("account", first.entry.client.as_deref().unwrap_or(&arn.account), Some(&arn.account))?;
+    }
     agree("state machine", &first.entry.model_id, text("stateMachineArn").map(state_machine_name))?;
     for (index, state) in trace.states.iter().enumerate() {
         let event_type = &state.entry.event_type;
@@ -274,6 +315,11 @@ mod tests {
         assert!(matches!(refused(MODEL, INSTANCE, "{}"), ImportError::Trace(TraceError::NotAList(_))));
         let other_run = refused(MODEL, INSTANCE, &trace("y", "TaskStateEntered"));
         assert!(matches!(other_run, ImportError::Differs { field: "execution", .. }));
+        let other_arn = refused(MODEL, &INSTANCE.replace("execution:m:x", "execution:n:x"), &fits);
+        assert!(matches!(other_arn, ImportError::Differs { field: "state machine", .. }));
+        let number = refused(MODEL, &INSTANCE.replace("\"SUCCEEDED\"", "5"), &fits);
+        assert!(matches!(number, ImportError::NotText("status")));
+        assert!(matches!(refused(INSTANCE.as_bytes(), INSTANCE, &fits), ImportError::SameDocument));
         let other_model = refused(MODEL, &INSTANCE.replace("stateMachine:m", "stateMachine:n"), &fits);
         assert!(matches!(other_model, ImportError::Differs { field: "state machine", .. }));
         let no_task = refused(MODEL, INSTANCE, &trace("x", "PassStateEntered"));
@@ -285,6 +331,8 @@ mod tests {
     #[test]
     fn other_engines_name_their_events_as_they_like() {
         let trace = trace("x", "ActivityBegun");
-        assert!(check(MODEL, b"{}", trace.as_bytes(), StateSelection::All).is_ok_and(|run| run.outcome.is_none()));
+        assert!(
+            check(br#"{"a": 1}"#, b"{}", trace.as_bytes(), StateSelection::All).is_ok_and(|run| run.outcome.is_none())
+        );
     }
 }

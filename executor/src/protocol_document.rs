@@ -5,6 +5,7 @@ use runproof_protocol::{
     InstanceId, ModelId, StateId,
     documents::{InstanceProtocol, ProtocolRow, REGISTER_STATE, Termination, bare_address, bare_hash},
     head::Registry,
+    trace::Entry,
 };
 use sqlx::PgPool;
 
@@ -31,7 +32,7 @@ pub async fn instance_protocol(
     let Some((model, Some(ordinal), ended_as)) = found else { return Ok(None) };
     let model = ModelId::try_from(&model[..])?;
     let rows: Vec<StateRow> = sqlx::query_as(
-        "select s.sequence, s.state_id, s.name, s.entered_at_ms, s.predecessor, r.first, t.sender, t.hash, t.block_number, t.block_timestamp_s
+        "select s.sequence, s.state_id, s.name, case when position(chr(65533) in s.name) > 0 then s.part end, s.entered_at_ms, s.predecessor, r.first, t.hash, t.block_number, t.block_timestamp_s
          from executor.state s
          join executor.registration r on r.instance_id = s.instance_id and r.kind = 'states'
           and s.sequence >= r.first and s.sequence < r.first + r.count
@@ -60,33 +61,42 @@ pub async fn instance_protocol(
         issuer,
         ordinal: ordinal as u64,
         termination,
-        instance_protocol: rows.into_iter().map(|row| protocol_row(row, public_url)).collect::<eyre::Result<_>>()?,
+        instance_protocol: rows
+            .into_iter()
+            .map(|row| protocol_row(row, issuer, public_url))
+            .collect::<eyre::Result<_>>()?,
     }))
 }
 
-/// Sequence, id, name, time entered, predecessor, first of its batch; sender, transaction, block, its time.
-type StateRow = (i64, Vec<u8>, String, i64, Option<i64>, i64, Vec<u8>, Vec<u8>, Option<i64>, Option<i64>);
+/// Sequence, id, name, the bytes in the trace where the name may have been changed for storage, time entered, predecessor, first of its batch; transaction, block, its time.
+type StateRow = (i64, Vec<u8>, String, Option<String>, i64, Option<i64>, i64, Vec<u8>, Option<i64>, Option<i64>);
 
 /// States in all, transaction, block, its time.
 type Sealed = (i64, Vec<u8>, Option<i64>, Option<i64>);
 
-fn protocol_row(row: StateRow, public_url: &str) -> eyre::Result<ProtocolRow> {
-    let (sequence, id, state_name, entered_at_ms, predecessor, batch, sender, hash, block_nr, timestamp) = row;
+fn protocol_row(row: StateRow, issuer: Address, public_url: &str) -> eyre::Result<ProtocolRow> {
+    let (sequence, id, name, part, entered_at_ms, predecessor, batch, hash, block_nr, timestamp) = row;
     let state = StateId::try_from(&id[..])?;
     Ok(ProtocolRow {
         event_type: REGISTER_STATE.into(),
         state_hash: state,
         timestamp: timestamp.map(|seconds| seconds as u64),
         block_nr: block_nr.map(|number| number as u64),
-        client_address: bare_address(Address::try_from(&sender[..])?),
+        client_address: bare_address(issuer),
         transaction_hash: bare_hash(B256::try_from(&hash[..])?),
         state_data: format!("{public_url}/{state}.json"),
         sequence: sequence as u64,
         predecessor: predecessor.map(u32::try_from).transpose()?,
         batch: batch as u64,
-        state_name,
+        state_name: part.as_deref().and_then(name_in_trace).unwrap_or(name),
         entered_at_ms,
     })
+}
+
+/// A state's name as its entry has it: Postgres stores no NUL in text.
+fn name_in_trace(part: &str) -> Option<String> {
+    let entry: Entry = serde_json::from_str(part.trim_start_matches(|c| c != '{')).ok()?;
+    Some(entry.state_name)
 }
 
 fn termination((count, hash, block_nr, timestamp): Sealed, ended_as: &str) -> eyre::Result<Termination> {

@@ -106,7 +106,7 @@ pub struct ProtocolRow {
     pub timestamp: Option<u64>,
     /// Block of the registration.
     pub block_nr: Option<u64>,
-    /// Who registered it, lower-case hex without `0x`.
+    /// In whose name it was registered, lower-case hex without `0x`.
     pub client_address: String,
     /// Transaction, lower-case hex without `0x`.
     pub transaction_hash: String,

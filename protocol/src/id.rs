@@ -44,7 +44,7 @@ macro_rules! content_id {
 
         impl fmt::Display for $name {
             fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str(&hex::encode(self.0))
+                f.write_str(alloy_primitives::hex::Buffer::<32>::new().format(&self.0))
             }
         }
 

@@ -143,11 +143,16 @@ pub enum TraceError {
         /// What the parser found.
         source: serde_json::Error,
     },
+    /// The last state's document would not be the trace.
+    #[error(
+        "white space stands before the trace's closing bracket: each state is what stands before it plus `]`, so write the list without"
+    )]
+    LooseEnd,
     /// An empty list has no state to register.
     #[error("the trace holds no event")]
     Empty,
     /// `id` or `timestamp` is not a whole number.
-    #[error("event {index} of the trace: `{field}` is `{found}`, expected decimal digits")]
+    #[error("event {index} of the trace: `{field}` is `{found}`, expected decimal digits of a 64-bit number")]
     NotANumber {
         /// Zero-based place in the list.
         index: usize,
@@ -213,7 +218,13 @@ impl Trace {
                 entry,
             });
         }
-        if states.is_empty() { Err(TraceError::Empty) } else { Ok(Self { states }) }
+        if states.is_empty() {
+            return Err(TraceError::Empty);
+        }
+        if bytes[consumed..].trim_ascii_end() != b"]" {
+            return Err(TraceError::LooseEnd);
+        }
+        Ok(Self { states })
     }
 }
 
@@ -309,9 +320,10 @@ mod tests {
 
     #[test]
     fn other_separators_are_kept_byte_for_byte() {
-        let text = format!(" [ {} ,\n{} ]\n", entry(1, "a").to_json(), entry(2, "b").to_json());
+        let text = format!(" [ {} ,\n{}]\n", entry(1, "a").to_json(), entry(2, "b").to_json());
         let trace = Trace::parse(text.as_bytes()).expect("a list");
-        let last = text.trim_end().trim_end_matches(" ]");
-        assert_eq!(trace.states[1].id, StateId::of(format!("{last}]").as_bytes()));
+        assert_eq!(trace.states[1].id, StateId::of(text.trim_end().as_bytes()));
+        let loose = text.replace("]\n", " ]");
+        assert!(matches!(Trace::parse(loose.as_bytes()), Err(TraceError::LooseEnd)));
     }
 }

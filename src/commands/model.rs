@@ -1,7 +1,6 @@
 //! `runproof deploy` and `runproof import`: what is published and registered as a whole.
 
 use eyre::{OptionExt, Result};
-use runproof_executor::Executor;
 use runproof_protocol::history::StateSelection;
 
 use super::read;
@@ -17,7 +16,7 @@ pub async fn deploy(config: &Config, deploy: &Deploy) -> Result<()> {
     let file_name =
         deploy.model.file_name().and_then(|name| name.to_str()).ok_or_eyre("the model's file has no name")?;
     let name = deploy.name.as_deref().unwrap_or_else(|| file_name.split('.').next().unwrap_or(file_name));
-    let executor = Executor::connect(roles::executor_settings(config)?).await?;
+    let executor = roles::executor(config).await?;
     let deployed = executor.deploy(name, &bytes, deploy.states.into(), &deploy.participants).await?;
     println!("model          {}", deployed.model_id);
     println!("state machine  {}", deployed.state_machine_arn);
@@ -28,7 +27,7 @@ pub async fn deploy(config: &Config, deploy: &Deploy) -> Result<()> {
 /// Registers and publishes a recorded run.
 pub async fn import(config: &Config, import: &Import) -> Result<()> {
     let (model, instance, trace) = (read(&import.model)?, read(&import.instance)?, read(&import.trace)?);
-    let executor = Executor::connect(roles::executor_settings(config)?).await?;
+    let executor = roles::executor(config).await?;
     let imported = executor.import(&model, &instance, &trace, StateSelection::All).await?;
     println!("model         {}", imported.model_id);
     println!("instance      {}", imported.instance_id);

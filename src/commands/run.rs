@@ -2,9 +2,10 @@
 
 use std::{path::Path, time::Duration};
 
-use eyre::{Context, Result, eyre};
+use eyre::{Context, OptionExt, Result, eyre};
 use runproof_executor::{
     Executor, Scope,
+    arn::ExecutionArn,
     request::{client, inbox::Decision},
 };
 use runproof_protocol::ModelId;
@@ -22,7 +23,7 @@ const REQUEST_VALIDITY: Duration = Duration::from_secs(300);
 
 /// Starts an execution.
 pub async fn start(config: &Config, run: &Run) -> Result<()> {
-    let executor = Executor::connect(roles::executor_settings(config)?).await?;
+    let executor = roles::executor(config).await?;
     let input = match &run.input {
         Some(path) => String::from_utf8(read(path)?).wrap_err("the input is not UTF-8")?,
         None => "{}".into(),
@@ -32,19 +33,22 @@ pub async fn start(config: &Config, run: &Run) -> Result<()> {
     Ok(())
 }
 
-/// Follows one or all executions.
+/// Follows one or all executions, until the token is cancelled.
 pub async fn follow(config: &Config, follow: &Follow, token: CancellationToken) -> Result<()> {
-    let selection = follow.states.into();
-    match &follow.execution {
-        Some(arn) if follow.once => {
-            let executor = Executor::connect(roles::executor_settings(config)?).await?;
-            let instance = executor.follow_until_done(arn, selection).await?;
-            println!("instance  {instance}");
-            Ok(())
-        }
-        Some(arn) => roles::follow(config, Scope::Execution(arn.clone(), selection), token).await,
-        None => roles::follow(config, Scope::All, token).await,
-    }
+    let scope = match &follow.execution {
+        Some(arn) => Scope::Execution(arn.parse::<ExecutionArn>()?.to_string(), follow.states.into()),
+        None => Scope::All,
+    };
+    roles::follow(config, scope, token).await
+}
+
+/// Follows one execution to its end.
+pub async fn follow_once(config: &Config, follow: &Follow) -> Result<()> {
+    let arn = follow.execution.as_deref().ok_or_eyre("--once needs the execution's ARN")?;
+    arn.parse::<ExecutionArn>()?;
+    let instance = roles::executor(config).await?.follow_until_done(arn, follow.states.into()).await?;
+    println!("instance  {instance}");
+    Ok(())
 }
 
 /// Asks a waiting state to go on.

@@ -13,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     cli::{Demo, StackArgs},
-    config::Config,
+    config::{Config, Operations},
     operations, roles,
 };
 
@@ -37,7 +37,8 @@ pub async fn stack_only(options: &StackArgs, token: CancellationToken) -> Result
     let Some(stack) = token.run_until_cancelled(parts::start(&options.data)).await.transpose()? else {
         return Ok(true);
     };
-    let (_, file) = parts::configure(&stack, &options.data)?;
+    let (config, file) = parts::configure(&stack, &options.data)?;
+    parts::identify(&stack, &config).await?;
     println!("\nThe parts run until Ctrl-C. Use them with `runproof --config {} …`.", file.display());
     token.cancelled().await;
     stack.stop().await;
@@ -46,11 +47,14 @@ pub async fn stack_only(options: &StackArgs, token: CancellationToken) -> Result
 
 /// The job from the deployment to the verdict; then waits, unless it is to be done once.
 async fn show(stack: &Stack, demo: &Demo, token: &CancellationToken, roles: &CancellationToken) -> Result<bool> {
-    let (config, file) = parts::configure(stack, &demo.data)?;
+    let (mut config, file) = parts::configure(stack, &demo.data)?;
+    // Not in the file: a role that is started beside the demo would want the same port.
+    config.operations = Some(Operations { listen: "127.0.0.1:27464".into() });
     let client = parts::identify(stack, &config).await?;
+    let deployed = workflow::deploy(&config, &client).await?;
     let mut running = start_roles(&config, roles).await?;
     let verdict = tokio::select! {
-        verdict = workflow::run(stack, &config, &client) => verdict?,
+        verdict = workflow::run(stack, &config, &client, deployed) => verdict?,
         Some(ended) = running.next() => return ended.and(Ok(false)),
     };
     report(&config, &file, &verdict);

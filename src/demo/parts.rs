@@ -17,7 +17,7 @@ use runproof_stack::{PARENT_NAME, Stack, StackOptions, Tools};
 
 use crate::{
     commands::identity,
-    config::{Api, Aws, Chain, Config, Identity, Kafka, Operations, Postgres, Site, Verifier},
+    config::{Api, Aws, Chain, Config, Identity, Kafka, Postgres, Site, Verifier},
 };
 
 /// Name of the issuer under [`PARENT_NAME`].
@@ -65,7 +65,6 @@ pub fn configure(stack: &Stack, data: &Path) -> Result<(Config, PathBuf)> {
         site: Site::default(),
         verifier: Verifier { allow_private_addresses: true, recheck_interval_s: 30 },
         api: Api { graphiql: Tools::locate().graphiql(), ..Api::default() },
-        operations: Some(Operations { listen: "127.0.0.1:27464".into() }),
         ..Config::default()
     };
     let file = data.join("runproof.toml");

@@ -8,7 +8,7 @@ use runproof_executor::{
     Executor,
     request::client::{self, Ask},
 };
-use runproof_protocol::{InstanceId, history::StateSelection, verdict::Verdict};
+use runproof_protocol::{InstanceId, ModelId, history::StateSelection, verdict::Verdict};
 use runproof_stack::{Stack, demo};
 
 use crate::{config::Config, roles};
@@ -20,15 +20,25 @@ const APPROVAL: &str = "Approve report";
 /// Nothing in the demo takes longer.
 const PATIENCE: Duration = Duration::from_secs(180);
 
-/// Deploys, runs, approves, and verifies when all is registered.
-pub async fn run(stack: &Stack, config: &Config, client: &PrivateKeySigner) -> Result<Verdict> {
-    let executor = Executor::connect(roles::executor_settings(config)?).await?;
-    let deployed =
-        executor.deploy("orders-etl", demo::MODEL.as_bytes(), StateSelection::All, &[client.address()]).await?;
+/// Deploys the model; the emulator keeps no state machine from one start to the next.
+pub async fn deploy(config: &Config, client: &PrivateKeySigner) -> Result<(Executor, ModelId)> {
+    let executor = roles::executor(config).await?;
+    let model = demo::MODEL.as_bytes();
+    let deployed = executor.deploy("orders-etl", model, StateSelection::All, &[client.address()]).await?;
     println!("deployed the model {}", deployed.model_id);
+    Ok((executor, deployed.model_id))
+}
+
+/// Runs it, approves, and verifies when all is registered.
+pub async fn run(
+    stack: &Stack,
+    config: &Config,
+    client: &PrivateKeySigner,
+    (executor, model): (Executor, ModelId),
+) -> Result<Verdict> {
     let name = format!("run-{}", SystemTime::now().duration_since(UNIX_EPOCH)?.as_secs());
     stack.emulator()?.seed_orders(&name, ORDERS).await?;
-    let execution = executor.start(deployed.model_id, "{}", Some(&name)).await?;
+    let execution = executor.start(model, "{}", Some(&name)).await?;
     let arn = execution.as_str();
     println!("running {arn}");
     let instance = approve_when_waiting(&executor, config, client, arn).await?;

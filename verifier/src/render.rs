@@ -51,8 +51,8 @@ fn heading(out: &mut String, verdict: &Verdict) {
 }
 
 fn rows(out: &mut String, verdict: &Verdict) {
-    let head =
-        ["#", "state", "id", "entered (UTC)", "block", "block time (UTC)", "transaction", "issuer", "verdict"].map(str::to_owned);
+    let head = ["#", "state", "id", "entered (UTC)", "block", "block time (UTC)", "transaction", "issuer", "verdict"]
+        .map(str::to_owned);
     let issuer = short(&verdict.issuer.to_string());
     let body = verdict.states.iter().map(|state| {
         [

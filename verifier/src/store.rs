@@ -2,7 +2,10 @@
 
 use alloy::primitives::Address;
 use eyre::WrapErr;
-use runproof_protocol::{InstanceId, verdict::Verdict};
+use runproof_protocol::{
+    InstanceId,
+    verdict::{Finding, Verdict},
+};
 use sqlx::{PgConnection, PgPool, types::Json};
 use time::OffsetDateTime;
 
@@ -134,12 +137,12 @@ async fn write_instance(connection: &mut PgConnection, verdict: &Verdict, positi
     .bind(verdict.instance.as_slice())
     .bind(verdict.model.as_slice())
     .bind(verdict.status().name())
-    .bind(&verdict.site)
+    .bind(verdict.site.as_deref().map(without_nul))
     .bind(i64::try_from(verdict.as_of.number)?)
     .bind(verdict.as_of.hash.as_slice())
     .bind(OffsetDateTime::from_unix_timestamp(i64::try_from(verdict.checked_at_s)?)?)
     .bind(trust.as_str())
-    .bind(Json(&verdict.findings))
+    .bind(Json(storable(&verdict.findings)))
     .bind(position)
     .bind(&verdict.engine)
     .fetch_one(connection)
@@ -153,9 +156,9 @@ async fn write_states(connection: &mut PgConnection, verdict: &Verdict) -> eyre:
     let sequences = states.iter().map(|state| i64::try_from(state.sequence)).collect::<Result<Vec<_>, _>>()?;
     let ids: Vec<&[u8]> = states.iter().map(|state| state.state.as_slice()).collect();
     let statuses: Vec<&str> = states.iter().map(|state| verdict.state_status(state).name()).collect();
-    let names: Vec<Option<&str>> = states.iter().map(|state| state.state_name.as_deref()).collect();
+    let names: Vec<Option<String>> = states.iter().map(|state| state.state_name.as_deref().map(without_nul)).collect();
     let entered: Vec<Option<i64>> = states.iter().map(|state| state.entered_at_ms).collect();
-    let findings: Vec<Json<_>> = states.iter().map(|state| Json(&state.findings)).collect();
+    let findings: Vec<Json<_>> = states.iter().map(|state| Json(storable(&state.findings))).collect();
     sqlx::query(
         "insert into verdict.state (issuer, instance_id, sequence, state_id, status, state_name, entered_at_ms, findings)
          select $1, $2, * from unnest($3::bigint[], $4::bytea[], $5::text[], $6::text[], $7::bigint[], $8::jsonb[])
@@ -182,4 +185,21 @@ async fn write_states(connection: &mut PgConnection, verdict: &Verdict) -> eyre:
         .await
         .wrap_err("deleting verdicts of states taken back")?;
     Ok(())
+}
+
+/// Postgres stores no NUL in text or JSON, and what a stranger's site says must not keep a verdict from being stored.
+fn storable(findings: &[Finding]) -> Vec<Finding> {
+    let clean = |text: &Option<String>| text.as_deref().map(without_nul);
+    let stored = |finding: &Finding| Finding {
+        expected: clean(&finding.expected),
+        found: clean(&finding.found),
+        source: without_nul(&finding.source),
+        detail: clean(&finding.detail),
+        ..finding.clone()
+    };
+    findings.iter().map(stored).collect()
+}
+
+fn without_nul(text: &str) -> String {
+    text.replace('\0', "\u{fffd}")
 }

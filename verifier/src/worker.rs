@@ -57,7 +57,7 @@ impl Settings {
 pub async fn run(settings: Settings, token: CancellationToken) -> eyre::Result<()> {
     let connections = u32::try_from(settings.concurrency)?.saturating_add(2);
     let pool = PgPoolOptions::new().max_connections(connections).connect(&settings.postgres_url).await;
-    let pool = pool.wrap_err("the verdict worker cannot reach Postgres: check `postgres_url`")?;
+    let pool = pool.wrap_err("the verdict worker cannot reach Postgres: check its URL")?;
     let mut hints = PgListener::connect_with(&pool).await.wrap_err("listening for journal entries")?;
     hints.listen("runproof_journal").await?;
     let mut poll = tokio::time::interval(settings.poll_interval);
@@ -75,8 +75,11 @@ pub async fn run(settings: Settings, token: CancellationToken) -> eyre::Result<(
         }
         tokio::select! {
             () = token.cancelled() => return Ok(()),
-            round = worker.round() => if let Err(error) = round {
-                tracing::warn!(error = format!("{error:#}"), "verdicts are delayed");
+            round = worker.round() => match round {
+                Ok(true) => {}
+                // What failed is due again: not sooner than the next look, whatever hints come.
+                Ok(false) => { poll.tick().await; }
+                Err(error) => tracing::warn!(error = format!("{error:#}"), "verdicts are delayed"),
             }
         }
     }
@@ -90,16 +93,17 @@ struct Worker {
 }
 
 impl Worker {
-    async fn round(&mut self) -> eyre::Result<()> {
+    /// Whether all that was due could be settled.
+    async fn round(&mut self) -> eyre::Result<bool> {
         let contract = self.settings.verify.registry;
         let (last, touched) = store::touched(&self.pool, contract, self.position).await?;
         // If one could not be verified it stays due: verdicts tell by their own position which were.
-        if self.settle_all(touched).await {
+        let settled = self.settle_all(touched).await;
+        if settled {
             self.position = last;
         }
         let stale = store::stale(&self.pool, &self.settings.recheck).await?;
-        self.settle_all(stale).await;
-        Ok(())
+        Ok(self.settle_all(stale).await && settled)
     }
 
     /// Whether all could be settled.
@@ -136,7 +140,7 @@ impl Worker {
             status = status.name(),
             states = verdict.states.len(),
             block_number = verdict.as_of.number,
-            took_ms = begun.elapsed().as_millis(),
+            took_ms = u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX),
             "verified"
         );
         Ok(())

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use alloy_primitives::B256;
+use alloy_primitives::{Address, B256};
 
 use super::{
     Question, Reading,
@@ -11,7 +11,7 @@ use super::{
 };
 use crate::{
     StateId,
-    documents::{InstanceProtocol, ProtocolRow, REGISTER_STATE, bare_hash},
+    documents::{InstanceProtocol, ProtocolRow, REGISTER_STATE, bare_address, bare_hash},
     verdict::{Check, Finding},
 };
 
@@ -63,12 +63,14 @@ impl Comparison<'_> {
         let registered: Vec<RegisteredState> = run.states().collect();
         if folded != run.proved.head {
             let detail = difference(&registered, &settled.instance_protocol)
-                .or_else(|| altered_rows(&registered, &settled.instance_protocol).map(|altered| altered.sentence()))
+                .or_else(|| {
+                    altered_rows(run.issuer, &registered, &settled.instance_protocol).map(|altered| altered.sentence())
+                })
                 .unwrap_or_else(|| "the rows are those registered, but not their batches or the run's end".into());
             return self.question.failed(run.proved.head, Some(folded.to_string()), detail);
         }
         // The head vouches for ids, order, predecessors, batches, blocks and times; the other fields are compared.
-        let unhashed = altered_rows(&registered, &settled.instance_protocol)
+        let unhashed = altered_rows(run.issuer, &registered, &settled.instance_protocol)
             .or_else(|| altered_entries(self.states, &settled.instance_protocol));
         if let Some(altered) = unhashed {
             return self.question.failed(
@@ -168,7 +170,7 @@ impl Altered {
     }
 }
 
-fn altered_rows(registered: &[RegisteredState], published: &[ProtocolRow]) -> Option<Altered> {
+fn altered_rows(issuer: Address, registered: &[RegisteredState], published: &[ProtocolRow]) -> Option<Altered> {
     registered.iter().zip(published).find_map(|(state, row)| {
         let shown = |number: Option<u32>| number.map_or("none".to_owned(), |number| number.to_string());
         let same_if_absent = |told: Option<u64>, known: u64| told.unwrap_or(known).to_string();
@@ -179,6 +181,7 @@ fn altered_rows(registered: &[RegisteredState], published: &[ProtocolRow]) -> Op
             ("block_nr", state.block_number.to_string(), same_if_absent(row.block_nr, state.block_number)),
             ("timestamp", state.block_timestamp_s.to_string(), same_if_absent(row.timestamp, state.block_timestamp_s)),
             ("transaction_hash", bare_hash(state.transaction_hash), bare_transaction(row)),
+            ("client_address", bare_address(issuer), row.client_address.clone()),
             ("event_type", REGISTER_STATE.to_owned(), row.event_type.clone()),
         ];
         let (field, registered, published) = fields.into_iter().find(|(_, known, told)| known != told)?;
