@@ -100,6 +100,7 @@ fn report(config: &Config, file: &std::path::Path, verdict: &Verdict) {
         println!("Kafka topic     {} at {}", kafka.topic, kafka.bootstrap);
     }
     println!("SQL             psql '{}' -c 'select * from warehouse.f_state'", config.postgres.url);
-    println!("check it again  runproof --config {} verify {}", file.display(), verdict.instance);
+    let this = std::env::args().next().unwrap_or_else(|| "runproof".into());
+    println!("check it again  {this} --config {} verify {}", file.display(), verdict.instance);
     println!("The certificate of page and site is the demo's own: a browser asks once.");
 }

@@ -92,7 +92,7 @@ impl Chain {
             sending: Mutex::new(()),
         };
         chain.server.reclaim().await?;
-        crate::ports::ensure_free(Part::Chain, port, "chain")?;
+        crate::ports::ensure_free(Part::Chain, port)?;
         chain.restart().await?;
         chain.contracts = chain.deploy_once(&folder.join("contracts.json"), tools).await?;
         Ok(chain)

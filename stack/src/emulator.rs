@@ -51,8 +51,8 @@ impl Emulator {
         };
         let server = Server::new(launch);
         server.reclaim().await?;
-        crate::ports::ensure_free(Part::Emulator, aws_port, "aws")?;
-        crate::ports::ensure_free(Part::Emulator, emulator_port, "emulator")?;
+        crate::ports::ensure_free(Part::Emulator, aws_port)?;
+        crate::ports::ensure_free(Part::Emulator, emulator_port)?;
         let sdk_config = sdk_config(aws_port);
         let functions = demo::functions(aws_sdk_sqs::Client::new(&sdk_config)).and(functions);
         let lambda = lambda::serve(aws_port, emulator_port, functions)?;

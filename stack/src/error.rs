@@ -8,16 +8,12 @@ use crate::Part;
 #[derive(Debug, thiserror::Error)]
 pub enum StackError {
     /// A port that the stack wants is taken by another program.
-    #[error(
-        "port {port} for {part} is taken by another program: stop that program, or choose another port by the setting `{setting}`"
-    )]
+    #[error("port {port} for {part} is taken by another program: stop it (`ss -ltnp` names it), then start again")]
     PortBusy {
         /// The part that wanted the port.
         part: Part,
         /// TCP port on 127.0.0.1.
         port: u16,
-        /// Name of the field of [`crate::Ports`] that changes it.
-        setting: &'static str,
     },
     /// A program or file that `make setup` installs is not there.
     #[error("{tool} was not found in {}: run `make setup`, which installs it", looked_in.display())]

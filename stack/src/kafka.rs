@@ -41,8 +41,8 @@ impl Kafka {
         };
         let kafka = Self { server: Server::new(launch), port };
         kafka.server.reclaim().await?;
-        crate::ports::ensure_free(Part::Kafka, port, "kafka")?;
-        crate::ports::ensure_free(Part::Kafka, controller_port, "kafka_controller")?;
+        crate::ports::ensure_free(Part::Kafka, port)?;
+        crate::ports::ensure_free(Part::Kafka, controller_port)?;
         fs::write(&properties, server_properties(&folder, port, controller_port))
             .map_err(StackError::io(&properties))?;
         if !folder.join("data/meta.properties").exists() {

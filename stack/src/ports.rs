@@ -61,10 +61,10 @@ impl Ports {
 }
 
 /// Fails with [`StackError::PortBusy`] if another program listens on the port.
-pub(crate) fn ensure_free(part: Part, port: u16, setting: &'static str) -> Result<(), StackError> {
+pub(crate) fn ensure_free(part: Part, port: u16) -> Result<(), StackError> {
     match TcpListener::bind((Ipv4Addr::LOCALHOST, port)) {
         Ok(_) => Ok(()),
-        Err(error) if error.kind() == ErrorKind::AddrInUse => Err(StackError::PortBusy { part, port, setting }),
+        Err(error) if error.kind() == ErrorKind::AddrInUse => Err(StackError::PortBusy { part, port }),
         Err(error) => Err(StackError::io(format!("127.0.0.1:{port}"))(error)),
     }
 }
@@ -74,13 +74,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_busy_port_is_told_with_the_setting_that_changes_it() {
+    fn a_busy_port_is_told_with_what_to_do() {
         let other = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("loopback");
         let port = other.local_addr().expect("bound").port();
-        let error = ensure_free(Part::Kafka, port, "kafka").expect_err("the port is taken");
+        let error = ensure_free(Part::Kafka, port).expect_err("the port is taken");
         let sentence = error.to_string();
-        assert!(sentence.contains(&port.to_string()) && sentence.contains("`kafka`"), "{sentence}");
+        assert!(sentence.contains(&port.to_string()) && sentence.contains("stop it"), "{sentence}");
         drop(other);
-        ensure_free(Part::Kafka, port, "kafka").expect("the port is free again");
+        ensure_free(Part::Kafka, port).expect("the port is free again");
     }
 }

@@ -59,7 +59,7 @@ impl Postgres {
         };
         let postgres = Self { server: Server::new(launch), port, password };
         postgres.server.reclaim().await?;
-        crate::ports::ensure_free(Part::Postgres, port, "postgres")?;
+        crate::ports::ensure_free(Part::Postgres, port)?;
         postgres.restart().await?;
         postgres.create_database(DATABASE).await?;
         Ok(postgres)
