@@ -27,9 +27,9 @@ fn limit(words: &[&str]) -> Option<u64> {
         let before = words[..*place].iter().rev().take(4);
         let of = |word: &&str| matches!(*word, "block" | "blocks" | "range" | "ranges");
         let of_results = words[place + 1..].first().is_some_and(|word| matches!(*word, "results" | "logs" | "events"));
-        !of_results && (after.chain(before).any(|word| of(word)))
+        !of_results && after.chain(before).any(of)
     };
-    numbers.filter(|(place, _)| of_blocks(place)).last().map(|(_, number)| number)
+    numbers.rev().find(|(place, _)| of_blocks(place)).map(|(_, number)| number)
 }
 
 fn number(word: &str) -> Option<u64> {
