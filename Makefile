@@ -2,7 +2,7 @@
 TOOLS := $(or $(RUNPROOF_TOOLS),$(or $(XDG_CACHE_HOME),$(HOME)/.cache)/runproof/tools)
 CARGO_DENY := $(TOOLS)/cargo-deny/bin/cargo-deny
 
-.PHONY: help setup setup-tests demo test faults contracts lint
+.PHONY: help setup setup-tests demo test faults contracts lint bench-indexer
 
 help: ## This list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -31,3 +31,8 @@ lint: setup-tests ## Formatting, clippy and the dependency rules
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets -- -D warnings
 	$(CARGO_DENY) check bans licenses sources
+
+# What is measured is optimised; what starts it is not, since it only waits.
+bench-indexer: setup ## Measures the indexer against COPY; ARGS="--events 2000000 --shape single --rounds 3"
+	cargo build -p runproof-bench --profile measure --no-default-features --features asm-keccak --bin bench-replay --bin bench-subject
+	cargo run -p runproof-bench --bin bench-indexer -- --cache $(dir $(TOOLS))bench --programs target/measure $(ARGS)

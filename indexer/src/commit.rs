@@ -7,7 +7,7 @@ use runproof_protocol::{certificate::CertificateBinding, event::Event};
 use sqlx::{PgConnection, PgPool};
 
 use crate::{
-    block::{Block, Head},
+    block::{Block, Head, Transaction},
     copy::{Copy, CopyRows},
     cursor::{self, Cursor, bigint},
     decode::{Decoded, Item, Quarantined},
@@ -81,9 +81,11 @@ async fn copy_transactions(
     blocks: &[Block],
     known: &HashSet<B256>,
 ) -> Result<(), sqlx::Error> {
-    let fresh = blocks.iter().filter(|block| !known.contains(&block.hash));
-    let mut all = fresh.flat_map(|block| block.transactions.iter().map(move |one| (block, one))).peekable();
-    if all.peek().is_none() {
+    let mut emitted: Vec<(B256, &Transaction)> = Vec::new();
+    for block in blocks.iter().filter(|block| !known.contains(&block.hash)) {
+        emitted.extend(block.transactions.iter().map(|one| (block.hash, one)));
+    }
+    if emitted.is_empty() {
         return Ok(());
     }
     let mut copy = Copy::begin(
@@ -92,12 +94,12 @@ async fn copy_transactions(
          from stdin with (format binary)",
     )
     .await?;
-    for (block, one) in all {
+    for (block_hash, one) in emitted {
         copy.rows()
             .await?
             .row(6)
             .bytes(Some(one.hash.as_slice()))
-            .bytes(Some(block.hash.as_slice()))
+            .bytes(Some(block_hash.as_slice()))
             .bytes(Some(one.sender.as_slice()))
             .bytes(one.recipient.as_ref().map(|recipient| recipient.as_slice()))
             .bigint(Some(bigint(one.gas_used)))

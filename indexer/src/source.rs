@@ -17,6 +17,9 @@ use crate::{
     rpc::Rpc,
 };
 
+/// Blocks whose receipts one request asks for: some megabytes where blocks are full.
+const RECEIPTS_AT_ONCE: usize = 8;
+
 /// One node, and the contract that is read from it.
 #[derive(Clone)]
 pub struct Source {
@@ -110,13 +113,15 @@ impl Source {
         Ok(logs.unwrap_or_default().into_iter().map(Log::from).collect())
     }
 
-    /// Gives blocks what their receipts prove.
+    /// Gives blocks what their receipts prove, some at a time: receipts are many times larger than what is kept of them.
     async fn add_proven(&self, headers: &[Header], places: &[usize], blocks: &mut [Block]) -> Result<(), IndexError> {
-        let receipts = self.receipts(places.iter().map(|place| headers[*place].hash)).await?;
-        for (place, receipts) in places.iter().zip(receipts) {
-            let (header, block) = (&headers[*place], &mut blocks[*place]);
-            let receipts = receipts.ok_or(Mismatch::MissingBlock(block.number))?;
-            check::proven(header, receipts, self.contract, block)?;
+        for places in places.chunks(RECEIPTS_AT_ONCE) {
+            let receipts = self.receipts(places.iter().map(|place| headers[*place].hash)).await?;
+            for (place, receipts) in places.iter().zip(receipts) {
+                let (header, block) = (&headers[*place], &mut blocks[*place]);
+                let receipts = receipts.ok_or(Mismatch::MissingBlock(block.number))?;
+                check::proven(header, receipts, self.contract, block)?;
+            }
         }
         Ok(())
     }
@@ -124,10 +129,12 @@ impl Source {
     /// Gives blocks that have logs the transactions that emitted them.
     async fn add_transactions(&self, blocks: &mut [Block]) -> Result<(), IndexError> {
         let mut concerned: Vec<&mut Block> = blocks.iter_mut().filter(|block| !block.logs.is_empty()).collect();
-        let receipts = self.receipts(concerned.iter().map(|block| block.hash)).await?;
-        for (block, receipts) in concerned.iter_mut().zip(receipts) {
-            let receipts = receipts.ok_or(Mismatch::MissingBlock(block.number))?;
-            check::agreeing(&receipts, self.contract, block)?;
+        for concerned in concerned.chunks_mut(RECEIPTS_AT_ONCE) {
+            let receipts = self.receipts(concerned.iter().map(|block| block.hash)).await?;
+            for (block, receipts) in concerned.iter_mut().zip(receipts) {
+                let receipts = receipts.ok_or(Mismatch::MissingBlock(block.number))?;
+                check::agreeing(&receipts, self.contract, block)?;
+            }
         }
         Ok(())
     }

@@ -1,7 +1,7 @@
 //! How many blocks the next request spans.
 
 /// Entries that a commit should hold about: large enough to spread the cost of a commit, small enough to keep memory flat.
-const TARGET_ITEMS: usize = 10_000;
+const TARGET_ITEMS: usize = 20_000;
 
 /// Grows while ranges are small and answered, shrinks when they are not.
 #[derive(Debug, Clone)]
