@@ -89,9 +89,10 @@ impl Replay {
 
     fn of_block(&self, id: &Value, part: impl Fn(&Answers) -> (u64, usize), out: &mut Vec<u8>) -> Result<()> {
         match self.number(id)?.and_then(|number| self.index.get(number)) {
-            Some(block) => self.read(part(block), out),
-            None => Ok(out.extend_from_slice(b"null")),
+            Some(block) => self.read(part(block), out)?,
+            None => out.extend_from_slice(b"null"),
         }
+        Ok(())
     }
 
     fn logs(&self, filter: &Value, out: &mut Vec<u8>) -> Result<()> {

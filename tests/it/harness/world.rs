@@ -52,7 +52,6 @@ pub struct World {
 #[derive(Default)]
 pub struct WorldBuilder {
     own_chain: bool,
-    unbound: bool,
     aws_endpoint_url: Option<String>,
 }
 
@@ -60,12 +59,6 @@ impl WorldBuilder {
     /// A chain of its own, which it may reorganise.
     pub fn own_chain(mut self) -> Self {
         self.own_chain = true;
-        self
-    }
-
-    /// The identity is made, but neither named nor bound.
-    pub fn unbound(mut self) -> Self {
-        self.unbound = true;
         self
     }
 
@@ -99,7 +92,7 @@ impl WorldBuilder {
             chain,
         };
         world.configure(shared, &database_url, site_port, api_port, self.aws_endpoint_url.as_deref());
-        world.identify(self.unbound).await;
+        world.identify().await;
         world
     }
 }
@@ -263,13 +256,11 @@ listen = "127.0.0.1:{api}"
         self.file("runproof.toml", text);
     }
 
-    async fn identify(&mut self, unbound: bool) {
+    async fn identify(&mut self) {
         let (_, issuer) = self.somebody("identity").await;
         self.issuer = issuer;
-        if !unbound {
-            self.chain().await.register_name(&self.name, issuer).await.expect("the name is free");
-            self.runproof(&["identity", "bind"]).await;
-        }
+        self.chain().await.register_name(&self.name, issuer).await.expect("the name is free");
+        self.runproof(&["identity", "bind"]).await;
         self.nonce_after_binding = self.nonce().await;
     }
 }
