@@ -53,8 +53,11 @@ pub async fn audit(settings: &AuditSettings) -> Result<Report> {
         None => None,
     };
     let journal = database::await_block(settings, registry, newest.number).await?;
-    let topic = match topic {
-        Some(reader) => Some(read_on(reader, journal.position, settings.patience).await?),
+    let topic = match topic.zip(settings.topic.clone()) {
+        Some((reader, topic)) => {
+            let (position, patience) = (journal.position, settings.patience);
+            Some(spawn_blocking(move || reader.read_on(&topic, position, patience)).await??)
+        }
         None => None,
     };
     let upto = journal.block.map_or(0, |block| block.number).max(newest.number);
@@ -72,14 +75,6 @@ pub async fn audit(settings: &AuditSettings) -> Result<Report> {
     report.instances = instances;
     report.differences.extend(differences);
     Ok(report)
-}
-
-async fn read_on(mut reader: TopicReader, position: u64, patience: Duration) -> Result<TopicReader> {
-    spawn_blocking(move || {
-        reader.read_on(position, patience)?;
-        Ok(reader)
-    })
-    .await?
 }
 
 fn compare_topic(

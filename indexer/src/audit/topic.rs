@@ -76,19 +76,19 @@ impl TopicReader {
         Ok(reader)
     }
 
-    /// Reads on until the entry at `position` was seen or patience ends. Blocks.
-    pub(super) fn read_on(&mut self, position: u64, patience: Duration) -> Result<()> {
+    /// Reads on until the entry at `position` was seen or patience ends. The relay may still have to create the topic. Blocks.
+    pub(super) fn read_on(mut self, settings: &RelaySettings, position: u64, patience: Duration) -> Result<Self> {
         let deadline = Instant::now() + patience;
-        let newest = |read: &[Read]| read.iter().filter_map(|read| Some(read.entry.as_ref()?.position)).max();
-        while !self.partitions.is_empty()
-            && newest(&self.read[self.at_first..]).max(newest(&self.read[..self.at_first])) < Some(position)
-        {
-            if Instant::now() >= deadline {
-                break;
-            }
-            self.poll()?;
+        while self.partitions.is_empty() && position > 0 && Instant::now() < deadline {
+            std::thread::sleep(POLL);
+            self = Self { at_first: 0, ..Self::read_to_end(settings)? };
         }
-        Ok(())
+        let mut newest = self.read.iter().filter_map(Read::position).max();
+        while !self.partitions.is_empty() && newest.unwrap_or(0) < position && Instant::now() < deadline {
+            self.poll()?;
+            newest = newest.max(self.read.last().and_then(Read::position));
+        }
+        Ok(self)
     }
 
     /// The journal's entries in the order in which they are folded, without those that came after the journal was read; and what is no message of it.
@@ -147,6 +147,10 @@ impl Read {
             value: value.to_vec(),
             entry: serde_json::from_slice(value).ok(),
         }
+    }
+
+    fn position(&self) -> Option<u64> {
+        Some(self.entry.as_ref()?.position)
     }
 
     /// Key and headers must be those that the entry asks for.
