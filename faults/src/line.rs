@@ -71,7 +71,7 @@ pub(crate) const LINES: [Line; 20] = [
     line(7, "logs of another fork, duplicated, shuffled, out of range, altered", 10_000, 15),
     line(8, "answers that are null, cut short, huge, no JSON", 500, 8),
     line(9, "refused ranges, in the words of each provider and in unknown ones", 22, 2),
-    line(10, "429, delays, connections that never answer", 60, 2),
+    line(10, "429, delays, connections that never answer", 60, 3),
     line(11, "websockets that stall, leave gaps, talk nonsense, hang up or flood", 200, 5),
     line(12, "another chain, another genesis, no contract", 12, 3),
     line(13, "emptied bloom filters, forged receipts", 1_000, 10),

@@ -29,6 +29,8 @@ pub(crate) async fn killed(ground: &Ground, random: &mut StdRng, times: u64) -> 
         world.detour(&Detours { postgres_port: Some(proxy.port), ..Detours::default() })?;
         let mut load = Load::new(world.chain()?, world.registry.address).await?;
         let indexer = world.index()?;
+        // Without a database it would not start at all, and say so.
+        world.taken_over(0).await?;
         let mut blocks = 0;
         while outcome.tried < times && blocks < BLOCKS_A_CHAIN {
             if outcome.tried % 2 == 0 {
@@ -64,6 +66,7 @@ pub(crate) async fn frozen(ground: &Ground, random: &mut StdRng, times: u64) -> 
         let world = World::new(ground).await?;
         let mut load = Load::new(world.chain()?, world.registry.address).await?;
         let indexer = world.index()?;
+        world.taken_over(0).await?;
         let mut blocks = 0;
         while outcome.tried < times && blocks < BLOCKS_A_CHAIN {
             if outcome.tried % 2 == 0 {
