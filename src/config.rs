@@ -203,13 +203,27 @@ pub struct Executor {
     pub poll_interval_ms: u64,
     /// States registered by one transaction at most.
     pub max_batch: usize,
+    /// Gas that one transaction may use at most.
+    pub max_gas: u64,
+    /// How long what is captured may wait for the transaction before it to be included, milliseconds.
+    pub max_wait_ms: u64,
     /// Least tip offered to the proposer of a block, wei a gas.
     pub min_tip_wei: u64,
+    /// Most offered in all, wei a gas: above it, registrations wait.
+    pub max_fee_wei: u64,
 }
 
 impl Default for Executor {
     fn default() -> Self {
-        Self { poll_interval_ms: 500, max_batch: 1_000, min_tip_wei: 1_000_000_000 }
+        use runproof_executor::settings as defaults;
+        Self {
+            poll_interval_ms: 500,
+            max_batch: defaults::DEFAULT_MAX_BATCH,
+            max_gas: defaults::DEFAULT_MAX_GAS,
+            max_wait_ms: defaults::DEFAULT_MAX_WAIT.as_millis() as u64,
+            min_tip_wei: defaults::DEFAULT_MIN_TIP_WEI,
+            max_fee_wei: defaults::DEFAULT_MAX_FEE_WEI,
+        }
     }
 }
 

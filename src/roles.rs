@@ -45,7 +45,10 @@ pub fn executor_settings(config: &Config) -> Result<runproof_executor::Settings>
         poll_interval,
         idle_interval: poll_interval * 4,
         max_batch: config.executor.max_batch,
+        max_gas: config.executor.max_gas,
+        max_wait: Duration::from_millis(config.executor.max_wait_ms),
         min_tip_wei: config.executor.min_tip_wei.into(),
+        max_fee_wei: config.executor.max_fee_wei.into(),
     })
 }
 

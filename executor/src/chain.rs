@@ -35,6 +35,48 @@ pub struct Chain {
     /// Chain and contract.
     pub registry: Registry,
     min_tip_wei: u128,
+    max_fee_wei: u128,
+    max_gas: u64,
+}
+
+/// Why a transaction is not signed.
+#[derive(Debug, thiserror::Error)]
+pub enum SignError {
+    /// The contract reverts.
+    #[error("the contract would refuse: {0}")]
+    Refused(String),
+    /// The node refuses for another reason.
+    #[error("the node cannot estimate the transaction (is the issuer funded?): {0}")]
+    NotEstimated(String),
+    /// More than one transaction may use.
+    #[error("the transaction would use {needed} gas, and `max_gas` is {max}: register less at once, or raise it")]
+    TooMuchGas {
+        /// As estimated.
+        needed: u64,
+        /// As set.
+        max: u64,
+    },
+    /// The chain is dearer than the issuer will pay.
+    #[error("a block costs {base_fee_wei} wei a gas, and `max_fee_wei` is {max_fee_wei}: waiting until it is cheaper")]
+    TooDear {
+        /// The newest block's base fee.
+        base_fee_wei: u128,
+        /// As set.
+        max_fee_wei: u128,
+    },
+    /// A replacement would have to offer more than the issuer will pay.
+    #[error(
+        "a replacement must offer {needed_wei} wei a gas, and `max_fee_wei` is {max_fee_wei}: waiting for the transaction as it is"
+    )]
+    ReplacementTooDear {
+        /// Most in all, at least.
+        needed_wei: u128,
+        /// As set.
+        max_fee_wei: u128,
+    },
+    /// The node did not answer, or the key cannot sign.
+    #[error(transparent)]
+    Other(#[from] eyre::Report),
 }
 
 /// What the contract knows of an instance.
@@ -95,6 +137,8 @@ impl Chain {
             issuer: settings.signer.address(),
             registry: Registry { chain_id, address: settings.registry },
             min_tip_wei: settings.min_tip_wei,
+            max_fee_wei: settings.max_fee_wei,
+            max_gas: settings.max_gas,
         })
     }
 
@@ -191,32 +235,45 @@ impl Chain {
     /// Signs a transaction that makes these calls of the contract at once, or all of none.
     ///
     /// # Errors
-    /// The contract refuses them (the message says why), or the node does not answer.
-    pub async fn sign(&self, calls: Vec<Bytes>, nonce: u64) -> eyre::Result<Signed> {
+    /// [`SignError`].
+    pub async fn sign(&self, calls: Vec<Bytes>, nonce: u64) -> Result<Signed, SignError> {
         let data = self.contract.multicall(calls).calldata().clone();
         let request = self.request(data.clone(), nonce);
-        let estimate = self.provider.estimate_gas(request).await.map_err(refusal)?;
+        let needed = self.provider.estimate_gas(request).await.map_err(refusal)?;
+        if needed > self.max_gas {
+            return Err(SignError::TooMuchGas { needed, max: self.max_gas });
+        }
         // What other transactions do to the issuer's chain in between may cost a little more than the estimate.
-        self.sign_with(data, nonce, estimate + estimate / 4, (0, 0)).await
+        self.sign_with(data, nonce, (needed + needed / 4).min(self.max_gas), (0, 0)).await
     }
 
     /// Signs a call of the contract with this limit of gas, at present fees, and at least at these: most in all, and tip, wei a gas.
     ///
     /// # Errors
-    /// The node does not answer.
-    pub async fn sign_with(&self, data: Bytes, nonce: u64, gas: u64, least: (u128, u128)) -> eyre::Result<Signed> {
-        let fees = self.provider.estimate_eip1559_fees().await?;
-        let base = fees.max_fee_per_gas.saturating_sub(fees.max_priority_fee_per_gas);
-        let tip = fees.max_priority_fee_per_gas.max(self.min_tip_wei).max(least.1);
-        let envelope = self
-            .request(data, nonce)
-            .with_gas_limit(gas)
-            .with_max_priority_fee_per_gas(tip)
-            .with_max_fee_per_gas(base.saturating_add(tip).max(least.0))
-            .build(&self.wallet)
-            .await?;
+    /// [`SignError`].
+    pub async fn sign_with(&self, data: Bytes, nonce: u64, gas: u64, least: (u128, u128)) -> Result<Signed, SignError> {
+        let (fee, tip) = self.fees(least).await?;
+        let request =
+            self.request(data, nonce).with_gas_limit(gas).with_max_priority_fee_per_gas(tip).with_max_fee_per_gas(fee);
+        let envelope = request.build(&self.wallet).await.map_err(eyre::Report::new)?;
         let raw = alloy::eips::eip2718::Encodable2718::encoded_2718(&envelope);
         Ok(Signed { hash: *envelope.tx_hash(), raw: raw.into(), nonce })
+    }
+
+    /// Most in all and tip, wei a gas: what the node advises, at least `least`, at most what the settings allow.
+    async fn fees(&self, least: (u128, u128)) -> Result<(u128, u128), SignError> {
+        let max_fee_wei = self.max_fee_wei;
+        let base_fee_wei = u128::from(self.base_fee_wei().await?);
+        if base_fee_wei > max_fee_wei {
+            return Err(SignError::TooDear { base_fee_wei, max_fee_wei });
+        }
+        if least.0 > max_fee_wei {
+            return Err(SignError::ReplacementTooDear { needed_wei: least.0, max_fee_wei });
+        }
+        let advised = self.provider.estimate_eip1559_fees().await.map_err(eyre::Report::new)?;
+        let base = advised.max_fee_per_gas.saturating_sub(advised.max_priority_fee_per_gas);
+        let tip = advised.max_priority_fee_per_gas.max(self.min_tip_wei).max(least.1).min(max_fee_wei);
+        Ok((base.saturating_add(tip).max(least.0).min(max_fee_wei), tip))
     }
 
     fn request(&self, data: Bytes, nonce: u64) -> TransactionRequest {
@@ -239,13 +296,10 @@ impl Chain {
 }
 
 /// The contract's refusal in words, or the node's error as it is.
-fn refusal(error: alloy::transports::TransportError) -> eyre::Report {
-    let reason = error
-        .as_error_resp()
-        .and_then(|response| response.as_revert_data())
-        .and_then(|data| runproof_contracts::revert_reason(&data));
-    match reason {
-        Some(reason) => eyre::eyre!("the contract would refuse: {reason}"),
-        None => eyre::Report::new(error).wrap_err("the node cannot estimate the transaction (is the issuer funded?)"),
+fn refusal(error: alloy::transports::TransportError) -> SignError {
+    let Some(response) = error.as_error_resp() else { return SignError::Other(error.into()) };
+    match response.as_revert_data().and_then(|data| runproof_contracts::revert_reason(&data)) {
+        Some(reason) => SignError::Refused(reason),
+        None => SignError::NotEstimated(response.to_string()),
     }
 }

@@ -1,10 +1,10 @@
 //! Deploys a model: identified, created on Step Functions, stored for publication, registered.
 
-use alloy::primitives::{Address, B256};
+use alloy::primitives::Address;
 use eyre::Context;
 use runproof_protocol::{ModelId, history::StateSelection};
 
-use crate::{arn::ExecutionArn, executor::Executor, sight::parse_selection, transaction};
+use crate::{arn::ExecutionArn, executor::Executor, open::Open, sight::parse_selection};
 
 /// A model that is deployed and registered.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -65,13 +65,7 @@ impl Executor {
         let state_machine_arn = self.engine.create_state_machine(name, definition).await?;
         self.store_model(model_id, name, bytes, selection).await?;
         self.store_deployment(model_id, name, &state_machine_arn, participants).await?;
-        let mut seen_block = B256::ZERO;
-        self.until_complete(async || {
-            transaction::reconcile(&self.pool, &self.chain, &mut seen_block).await?;
-            self.register_model(model_id).await
-        })
-        .await
-        .context("registering the model")?;
+        self.register_until_done(Open::Model(model_id)).await.context("registering the model")?;
         tracing::info!(%model_id, state_machine_arn, "model deployed");
         Ok(Deployed { model_id, state_machine_arn })
     }

@@ -15,7 +15,8 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     capture::{Advance, CaptureError, Tracked},
     executor::Executor,
-    registration::Progress,
+    open::Open,
+    registration::{Held, Progress},
     step_functions::StepFunctionsError,
     transaction,
 };
@@ -71,14 +72,21 @@ impl Executor {
         Ok(InstanceId::try_from(&id[..])?)
     }
 
-    /// Looks again and again until nothing is open.
+    /// Registers all that is open of this, and waits until it is included.
     ///
     /// # Errors
     /// What failed several times in a row.
-    pub(crate) async fn until_complete(
-        &self,
-        mut look: impl AsyncFnMut() -> eyre::Result<Progress>,
-    ) -> eyre::Result<()> {
+    pub(crate) async fn register_until_done(&self, open: Open) -> eyre::Result<()> {
+        let (mut seen_block, mut held) = (B256::ZERO, Held::default());
+        self.until_complete(async || {
+            let waiting = transaction::reconcile(&self.pool, &self.chain, &mut seen_block).await?;
+            self.register(&[open], waiting, &mut held).await
+        })
+        .await
+    }
+
+    /// Looks again and again until nothing is open.
+    async fn until_complete(&self, mut look: impl AsyncFnMut() -> eyre::Result<Progress>) -> eyre::Result<()> {
         let mut failures = 0;
         loop {
             match look().await {
@@ -110,12 +118,13 @@ struct Following {
     lost: HashSet<String>,
     discovered_at: Option<Instant>,
     seen_block: B256,
+    held: Held,
 }
 
 impl Following {
     fn new(executor: Executor, scope: Scope) -> Self {
-        let (tracked, lost) = Default::default();
-        Self { executor, scope, tracked, lost, discovered_at: None, seen_block: B256::ZERO }
+        let (tracked, lost, held) = Default::default();
+        Self { executor, scope, tracked, lost, discovered_at: None, seen_block: B256::ZERO, held }
     }
 
     async fn run(&mut self) {
@@ -254,54 +263,27 @@ impl Following {
     async fn register(&mut self) -> eyre::Result<Progress> {
         let executor = &self.executor;
         let waiting = transaction::reconcile(&executor.pool, &executor.chain, &mut self.seen_block).await?;
-        let mut complete = waiting == 0;
-        let mut failure = None;
-        let (models, instances) = match &self.scope {
-            Scope::All => (executor.open_models().await?, executor.open_instances().await?),
-            Scope::Execution(arn, _) => (Vec::new(), self.instance_of(arn).await?),
+        let open = match &self.scope {
+            Scope::All => executor.open().await?,
+            Scope::Execution(arn, _) => self.instance_of(arn).await?,
         };
-        for model in models {
-            settle(executor.register_model(model).await, model, &mut complete, &mut failure);
-        }
-        for instance in instances {
-            settle(executor.register_instance(instance).await, instance, &mut complete, &mut failure);
-        }
-        match failure {
-            Some(error) => Err(error),
-            None => Ok(if complete { Progress::Complete } else { Progress::Waiting }),
-        }
+        let progress = executor.register(&open, waiting, &mut self.held).await?;
+        Ok(if waiting == 0 { progress } else { Progress::Waiting })
     }
 
-    async fn instance_of(&self, arn: &str) -> eyre::Result<Vec<InstanceId>> {
+    async fn instance_of(&self, arn: &str) -> eyre::Result<Vec<Open>> {
         let ids: Vec<Vec<u8>> =
             sqlx::query_scalar("select instance_id from executor.instance where execution_arn = $1")
                 .bind(arn)
                 .fetch_all(&self.executor.pool)
                 .await?;
-        ids.iter().map(|id| InstanceId::try_from(&id[..]).map_err(Into::into)).collect()
+        ids.iter().map(|id| Ok(Open::Instance(InstanceId::try_from(&id[..])?))).collect()
     }
 }
 
 async fn look(executor: &Executor, arn: String, tracked: &mut Tracked) -> (String, Result<Advance, CaptureError>) {
     let advance = tracked.advance(executor).await;
     (arn, advance)
-}
-
-/// Notes how one registration went; its failure stops no other.
-fn settle(
-    progress: eyre::Result<Progress>,
-    id: impl std::fmt::Display,
-    complete: &mut bool,
-    failure: &mut Option<eyre::Report>,
-) {
-    match progress {
-        Ok(Progress::Complete) => {}
-        Ok(Progress::Waiting) => *complete = false,
-        Err(error) => {
-            tracing::error!(%id, error = format!("{error:#}"), "not registered");
-            *failure = Some(error.wrap_err(format!("registering {id}")));
-        }
-    }
 }
 
 /// One key belongs to one following process: held as long as the connection is. A process that crashed may hold it for a moment more.

@@ -1,6 +1,5 @@
 //! Imports a run recorded elsewhere, of any engine: documents in, the same ids, registrations and publications out.
 
-use alloy::primitives::B256;
 use runproof_protocol::{
     InstanceId, ModelId, StateId,
     head::{self, Outcome},
@@ -14,8 +13,8 @@ use crate::{
     arn::{ExecutionArn, last_part, state_machine_name},
     capture::store_states,
     executor::Executor,
+    open::Open,
     sight::show_selection,
-    transaction,
 };
 
 /// An imported run, registered.
@@ -122,12 +121,7 @@ impl Executor {
         self.require_model(instance_id, model_id).await?;
         self.store_model(model_id, &recorded.model_name, model, selection).await?;
         self.store_recorded(model_id, instance_id, instance, &recorded).await?;
-        let mut seen_block = B256::ZERO;
-        self.until_complete(async || {
-            transaction::reconcile(&self.pool, &self.chain, &mut seen_block).await?;
-            self.register_instance(instance_id).await
-        })
-        .await?;
+        self.register_until_done(Open::Instance(instance_id)).await?;
         let states = recorded.states.iter().map(|state| state.id).collect();
         Ok(Imported { model_id, instance_id, states, outcome: recorded.outcome })
     }

@@ -1,12 +1,14 @@
 //! Follows executions of AWS Step Functions and registers each state they enter.
 //!
-//! Read in this order, which is a state's way: it is found in a history ([`step_functions`]), captured and stored ([`capture`]), planned into a
-//! call ([`plan`]), sent in a transaction that survives crashes and reorganisations ([`transaction`], [`registration`]), and published
+//! Read in this order, which is a state's way: it is found in a history ([`step_functions`]), captured and stored ([`capture`]), found to be open
+//! ([`open`], [`plan`]), batched and sent in a transaction that survives crashes and reorganisations ([`registration`], [`transaction`]), and published
 //! ([`protocol_document`], [`site`]). [`follow`] drives it; [`deploy`] and [`import`] are the other two ways in. Progress is in Postgres, schema
 //! `executor`, and the contract has the last word.
 
 pub mod adopt;
+mod agreement;
 pub mod arn;
+mod batch;
 pub mod capture;
 pub mod chain;
 pub mod deploy;
@@ -16,6 +18,7 @@ mod history_event;
 pub mod holes;
 pub mod identity;
 pub mod import;
+pub mod open;
 pub mod plan;
 pub mod protocol_document;
 pub mod registration;

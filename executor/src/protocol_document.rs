@@ -9,7 +9,7 @@ use runproof_protocol::{
 };
 use sqlx::PgPool;
 
-use crate::registration::parse_outcome;
+use crate::sight::parse_outcome;
 
 /// The protocol of an instance, as far as it is registered or about to be; `None` if there is none. `public_url` has no trailing slash.
 ///

@@ -9,7 +9,7 @@ use eyre::Context;
 use sqlx::PgPool;
 
 use crate::{
-    chain::{Chain, Signed},
+    chain::{Chain, SignError, Signed},
     transaction,
 };
 
@@ -27,7 +27,13 @@ pub(crate) async fn is_underpriced(chain: &Chain, raw: &[u8]) -> eyre::Result<bo
 pub(crate) async fn replace(pool: &PgPool, chain: &Chain, id: i64, hash: B256, raw: &[u8]) -> eyre::Result<()> {
     let old = decode(raw)?;
     let least = (bumped(old.max_fee_per_gas()), bumped(old.max_priority_fee_per_gas().unwrap_or_default()));
-    let new = chain.sign_with(old.input().clone(), old.nonce(), old.gas_limit(), least).await?;
+    let new = match chain.sign_with(old.input().clone(), old.nonce(), old.gas_limit(), least).await {
+        Err(reason @ (SignError::TooDear { .. } | SignError::ReplacementTooDear { .. })) => {
+            tracing::warn!(transaction = %hash, %reason, "the transaction offers too little and is not replaced");
+            return Ok(());
+        }
+        signed => signed?,
+    };
     let mut sql = pool.begin().await?;
     transaction::lock_sender(&mut sql, chain).await?;
     let given_up = sqlx::query(

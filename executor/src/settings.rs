@@ -28,8 +28,14 @@ pub struct Settings {
     pub idle_interval: Duration,
     /// Most states registered by one transaction.
     pub max_batch: usize,
+    /// Most gas that one transaction may use.
+    pub max_gas: u64,
+    /// Longest time for which what is captured waits for the transaction before it to be included.
+    pub max_wait: Duration,
     /// Least tip offered to the block's proposer, wei a gas.
     pub min_tip_wei: u128,
+    /// Most offered in all, wei a gas: above it, registrations wait for the chain to become cheaper.
+    pub max_fee_wei: u128,
 }
 
 /// Where Step Functions is and who asks.
@@ -57,6 +63,18 @@ pub struct AwsCredentials {
 /// Most states registered by one transaction, if the settings do not say otherwise: 36 KB of calldata, well below the 128 KB that nodes relay.
 pub const DEFAULT_MAX_BATCH: usize = 1_000;
 
+/// Most gas of one transaction, if the settings do not say otherwise: just below what EIP-7825 allows (2^24).
+pub const DEFAULT_MAX_GAS: u64 = 16_700_000;
+
+/// Longest wait for the transaction before, if the settings do not say otherwise: a block of Ethereum.
+pub const DEFAULT_MAX_WAIT: Duration = Duration::from_secs(12);
+
+/// Least tip, if the settings do not say otherwise: 1 gwei.
+pub const DEFAULT_MIN_TIP_WEI: u64 = 1_000_000_000;
+
+/// Most offered in all, if the settings do not say otherwise: 500 gwei.
+pub const DEFAULT_MAX_FEE_WEI: u64 = 500_000_000_000;
+
 // URLs may carry passwords and API keys, so only what is public is shown.
 impl fmt::Debug for Settings {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -70,7 +88,10 @@ impl fmt::Debug for Settings {
             .field("poll_interval", &self.poll_interval)
             .field("idle_interval", &self.idle_interval)
             .field("max_batch", &self.max_batch)
+            .field("max_gas", &self.max_gas)
+            .field("max_wait", &self.max_wait)
             .field("min_tip_wei", &self.min_tip_wei)
+            .field("max_fee_wei", &self.max_fee_wei)
             .finish_non_exhaustive()
     }
 }

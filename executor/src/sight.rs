@@ -4,6 +4,7 @@ use eyre::Context;
 use runproof_protocol::{
     InstanceId, ModelId,
     documents::InstanceDocument,
+    head::Outcome,
     history::{Execution as Origin, StateSelection},
 };
 use time::{OffsetDateTime, macros::format_description};
@@ -155,6 +156,15 @@ pub(crate) fn parse_selection(text: &str) -> eyre::Result<StateSelection> {
         "all" => Ok(StateSelection::All),
         _ => Err(eyre::eyre!("`{text}` is no selection of states")),
     }
+}
+
+/// An outcome as it is stored.
+pub(crate) fn parse_outcome(text: &str) -> eyre::Result<Outcome> {
+    use Outcome::{Aborted, Failed, Succeeded, TimedOut};
+    [Succeeded, Failed, TimedOut, Aborted]
+        .into_iter()
+        .find(|outcome| outcome.to_string() == text)
+        .ok_or_else(|| eyre::eyre!("`{text}` is no outcome"))
 }
 
 #[cfg(test)]

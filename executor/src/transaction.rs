@@ -5,7 +5,7 @@
 use alloy::{primitives::B256, providers::Provider, rpc::types::TransactionReceipt};
 use eyre::Context;
 use runproof_contracts::{RegistryEvent, decode};
-use sqlx::{PgConnection, PgPool};
+use sqlx::{PgConnection, PgExecutor, PgPool};
 
 use crate::{
     chain::{Block, Chain, Signed},
@@ -142,28 +142,28 @@ async fn recheck_included(pool: &PgPool, chain: &Chain, final_block: u64) -> eyr
 }
 
 /// The transactions of this block are to be looked for again. Their rows in the protocol stay; block and time are unknown until then.
-async fn reopen(pool: &PgPool, block_hash: &[u8]) -> eyre::Result<()> {
+async fn reopen(sql: impl PgExecutor<'_>, block_hash: &[u8]) -> eyre::Result<()> {
     sqlx::query(
         "update executor.transaction set status = 'signed', block_number = null, block_hash = null, block_timestamp_s = null, gas_used = null
          where block_hash = $1 and status = 'included'",
     )
     .bind(block_hash)
-    .execute(pool)
+    .execute(sql)
     .await?;
     Ok(())
 }
 
 /// Takes back that an instance's transactions are included, so that each is looked for again, final or not.
-pub(crate) async fn doubt(pool: &PgPool, instance: runproof_protocol::InstanceId) -> eyre::Result<()> {
+pub(crate) async fn doubt(sql: &mut PgConnection, instance: runproof_protocol::InstanceId) -> eyre::Result<()> {
     let blocks: Vec<Vec<u8>> = sqlx::query_scalar(
         "select distinct t.block_hash from executor.transaction t join executor.registration r using (transaction_id)
          where r.instance_id = $1 and t.status = 'included'",
     )
     .bind(instance.as_slice())
-    .fetch_all(pool)
+    .fetch_all(&mut *sql)
     .await?;
     for block in blocks {
-        reopen(pool, &block).await?;
+        reopen(&mut *sql, &block).await?;
     }
     Ok(())
 }

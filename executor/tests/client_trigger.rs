@@ -17,6 +17,7 @@ use runproof_executor::{
         inbox::Decision,
         pinned,
     },
+    settings as defaults,
     site::{self, SiteSettings},
 };
 use runproof_protocol::{InstanceId, StateId, head::Registry, history::StateSelection};
@@ -170,8 +171,11 @@ fn settings(stack: &Stack, signer: PrivateKeySigner, site_url: &str) -> eyre::Re
         public_url: site_url.to_owned(),
         poll_interval: Duration::from_millis(200),
         idle_interval: Duration::from_millis(500),
-        max_batch: 1_000,
-        min_tip_wei: 1_000_000_000,
+        max_batch: defaults::DEFAULT_MAX_BATCH,
+        max_gas: defaults::DEFAULT_MAX_GAS,
+        max_wait: defaults::DEFAULT_MAX_WAIT,
+        min_tip_wei: defaults::DEFAULT_MIN_TIP_WEI.into(),
+        max_fee_wei: defaults::DEFAULT_MAX_FEE_WEI.into(),
     })
 }
 

@@ -4,6 +4,7 @@
 #![recursion_limit = "512"]
 
 mod audit;
+mod batches;
 mod crash;
 mod deployment;
 mod faults;

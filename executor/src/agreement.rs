@@ -1,0 +1,231 @@
+//! Postgres beside the contract: what of one model or instance is to be registered next.
+//!
+//! The contract has the last word. Its count says where the next batch begins, so nothing can be registered twice; what it holds and Postgres does not
+//! know is adopted; what Postgres holds and it does not have is looked for again.
+
+use std::collections::HashMap;
+
+use alloy::primitives::{Address, B256};
+use eyre::Context;
+use futures::{StreamExt, TryStreamExt, stream};
+use runproof_protocol::{InstanceId, ModelId, StateId};
+use sqlx::PgConnection;
+
+use crate::{
+    adopt,
+    batch::Limits,
+    chain::OnChain,
+    executor::Executor,
+    open::Open,
+    plan::{Captured, Registration, open_registrations},
+    sight::parse_outcome,
+    transaction,
+};
+
+/// Questions to the node under way at a time.
+const CONCURRENT: usize = 16;
+
+/// What is to be done about something that is open.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Next {
+    /// Nothing: all of it is registered.
+    Nothing,
+    /// A transaction is on its way, or what was found is to be looked at again.
+    Wait,
+    /// These, in one transaction.
+    Register(Vec<Registration>),
+}
+
+impl Next {
+    fn of(plan: Vec<Registration>, waiting: bool) -> Self {
+        match (plan.is_empty(), waiting) {
+            (false, _) => Self::Register(plan),
+            (true, true) => Self::Wait,
+            (true, false) => Self::Nothing,
+        }
+    }
+}
+
+/// What the contract holds of instances.
+pub(crate) type Known = HashMap<InstanceId, Option<OnChain>>;
+
+/// What live transactions (signed or included) register of an instance.
+struct Live {
+    /// One of them is not included yet.
+    waiting: bool,
+    instance: bool,
+    count: u64,
+    terminated: bool,
+}
+
+impl Executor {
+    /// What the contract holds now of each open instance. The sender must be locked, so that nothing of ours is added meanwhile.
+    pub(crate) async fn known(&self, open: &[Open]) -> eyre::Result<Known> {
+        let asked: Vec<_> = open
+            .iter()
+            .filter_map(|open| match open {
+                Open::Instance(instance) => Some(self.known_of(*instance)),
+                Open::Model(_) => None,
+            })
+            .collect();
+        stream::iter(asked).buffer_unordered(CONCURRENT).try_collect().await
+    }
+
+    async fn known_of(&self, instance: InstanceId) -> eyre::Result<(InstanceId, Option<OnChain>)> {
+        Ok((instance, self.chain.instance(instance).await?))
+    }
+
+    /// What is next; what is only missing here is adopted. The sender must be locked.
+    pub(crate) async fn next(&self, sql: &mut PgConnection, open: Open, known: &Known) -> eyre::Result<Next> {
+        match open {
+            Open::Model(model) => self.next_of_model(sql, model).await,
+            Open::Instance(instance) => {
+                self.next_of_instance(sql, instance, known.get(&instance).copied().flatten()).await
+            }
+        }
+    }
+
+    async fn next_of_model(&self, sql: &mut PgConnection, model: ModelId) -> eyre::Result<Next> {
+        let mut plan = Vec::new();
+        let mut waiting = false;
+        match liveness(sql, "model", model.as_slice()).await? {
+            Some(included) => waiting |= !included,
+            None => match self.chain.model_block(model).await? {
+                Some(block) => adopt::adopt(sql, &self.chain, block, model.0, None).await?,
+                None => plan.push(Registration::Model(model)),
+            },
+        }
+        for account in participants(sql, model).await? {
+            match liveness(sql, "participant", account.as_slice()).await? {
+                Some(included) => waiting |= !included,
+                None if self.chain.is_participant(account).await? => {
+                    let from = self.settings.registry_deployed_at_block;
+                    adopt::adopt(sql, &self.chain, from, B256::ZERO, Some(account.into_word())).await?;
+                }
+                None => plan.push(Registration::Participant(account)),
+            }
+        }
+        Ok(Next::of(plan, waiting))
+    }
+
+    async fn next_of_instance(
+        &self,
+        sql: &mut PgConnection,
+        instance: InstanceId,
+        on_chain: Option<OnChain>,
+    ) -> eyre::Result<Next> {
+        let live = live(sql, instance).await?;
+        if live.waiting {
+            return Ok(Next::Wait);
+        }
+        let captured = self.captured(sql, instance, on_chain.map_or(0, |known| known.count)).await?;
+        match compare(&live, on_chain) {
+            Agreement::Equal => {}
+            Agreement::Behind => {
+                tracing::warn!(%instance, "the contract lacks what was registered; looking for the transactions again");
+                transaction::doubt(sql, instance).await?;
+                return Ok(Next::Wait);
+            }
+            Agreement::Ahead(known) if known.count > captured.count => {
+                tracing::info!(%instance, on_chain = known.count, captured = captured.count, "the contract is ahead of the capture");
+                return Ok(Next::Wait);
+            }
+            Agreement::Ahead(known) => {
+                adopt::adopt(sql, &self.chain, known.registered_at_block, instance.0, None).await?;
+                return Ok(Next::Wait);
+            }
+        }
+        let model = captured.model;
+        let model_known = on_chain.is_some() || self.chain.model_block(model).await?.is_some();
+        if !model_known && liveness(sql, "model", model.as_slice()).await?.is_some() {
+            return Ok(Next::Wait);
+        }
+        Ok(Next::of(open_registrations(captured, on_chain, model_known), false))
+    }
+
+    async fn captured(&self, sql: &mut PgConnection, instance: InstanceId, first: u64) -> eyre::Result<Captured> {
+        let (model, ended, count): (Vec<u8>, Option<String>, i64) = sqlx::query_as(
+            "select model_id, ended_as, (select count(*) from executor.state s where s.instance_id = i.instance_id)
+             from executor.instance i where instance_id = $1",
+        )
+        .bind(instance.as_slice())
+        .fetch_one(&mut *sql)
+        .await
+        .context("reading an instance")?;
+        let rows: Vec<(Vec<u8>, Option<i64>)> = sqlx::query_as(
+            "select state_id, predecessor from executor.state where instance_id = $1 and sequence >= $2 order by sequence limit $3",
+        )
+        .bind(instance.as_slice())
+        .bind(first as i64)
+        .bind(Limits::of(&self.settings).states as i64)
+        .fetch_all(&mut *sql)
+        .await?;
+        let open = rows
+            .into_iter()
+            .map(|(id, predecessor)| Ok((StateId::try_from(&id[..])?, predecessor.map(u32::try_from).transpose()?)));
+        Ok(Captured {
+            model: ModelId::try_from(&model[..])?,
+            instance,
+            open: open.collect::<eyre::Result<_>>()?,
+            count: count as u64,
+            ended: ended.as_deref().map(parse_outcome).transpose()?,
+        })
+    }
+}
+
+/// Postgres beside the contract.
+enum Agreement {
+    Equal,
+    /// The contract lacks something: a reorganisation, or another chain.
+    Behind,
+    /// The contract has more: registered before the database was lost, or by a transaction that was given up too early.
+    Ahead(OnChain),
+}
+
+fn compare(live: &Live, on_chain: Option<OnChain>) -> Agreement {
+    let Some(known) = on_chain else {
+        return if live.instance { Agreement::Behind } else { Agreement::Equal };
+    };
+    let sealed = known.outcome.is_some();
+    if known.count < live.count || (live.terminated && !sealed) {
+        Agreement::Behind
+    } else if known.count > live.count || !live.instance || sealed != live.terminated {
+        Agreement::Ahead(known)
+    } else {
+        Agreement::Equal
+    }
+}
+
+async fn live(sql: &mut PgConnection, instance: InstanceId) -> eyre::Result<Live> {
+    let (waiting, begun, terminated, count): (bool, bool, bool, i64) = sqlx::query_as(
+        "select coalesce(bool_or(t.status = 'signed'), false), coalesce(bool_or(r.kind = 'instance'), false),
+                coalesce(bool_or(r.kind = 'termination'), false), coalesce(max(r.first + r.count) filter (where r.kind = 'states'), 0)
+         from executor.registration r join executor.transaction t using (transaction_id)
+         where r.instance_id = $1 and t.status in ('signed', 'included')",
+    )
+    .bind(instance.as_slice())
+    .fetch_one(sql)
+    .await?;
+    Ok(Live { waiting, instance: begun, count: count as u64, terminated })
+}
+
+/// Whether the transaction that registers this model, or grants this account its right, is included; `None` if there is none.
+async fn liveness(sql: &mut PgConnection, kind: &str, id: &[u8]) -> eyre::Result<Option<bool>> {
+    Ok(sqlx::query_scalar(
+        "select bool_or(t.status = 'included') from executor.registration r join executor.transaction t using (transaction_id)
+         where t.status in ('signed', 'included') and r.kind = $1 and coalesce(r.account, r.model_id) = $2",
+    )
+    .bind(kind)
+    .bind(id)
+    .fetch_one(sql)
+    .await?)
+}
+
+async fn participants(sql: &mut PgConnection, model: ModelId) -> eyre::Result<Vec<Address>> {
+    let rows: Vec<Vec<u8>> =
+        sqlx::query_scalar("select account from executor.participant where model_id = $1 order by account")
+            .bind(model.as_slice())
+            .fetch_all(sql)
+            .await?;
+    rows.iter().map(|row| Address::try_from(&row[..]).map_err(Into::into)).collect()
+}

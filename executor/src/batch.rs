@@ -1,0 +1,103 @@
+//! One transaction's registrations, as far as a block takes them. Pure.
+
+use crate::{plan::Registration, settings::Settings};
+
+/// What any transaction costs (Ethereum Yellow Paper, appendix G), gas.
+const TRANSACTION_GAS: u64 = 21_000;
+/// Bounds above what `contracts/gas.json` measures, each with its share of the multicall's calldata, gas.
+const MODEL_GAS: u64 = 60_000;
+const PARTICIPANT_GAS: u64 = 60_000;
+const INSTANCE_GAS: u64 = 140_000;
+const BATCH_GAS: u64 = 32_000;
+const STATE_GAS: u64 = 1_500;
+const TERMINATION_GAS: u64 = 30_000;
+
+/// What one transaction takes at most.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Limits {
+    /// States.
+    pub(crate) states: usize,
+    gas: u64,
+}
+
+/// Registrations of one transaction.
+#[derive(Debug)]
+pub(crate) struct Batch {
+    registrations: Vec<Registration>,
+    gas: u64,
+    states: usize,
+    limits: Limits,
+    full: bool,
+}
+
+impl Limits {
+    /// Such that one batch of states fits beside all else that there may be to register of its instance.
+    fn new(max_states: usize, gas: u64) -> Self {
+        let rest = gas.saturating_sub(TRANSACTION_GAS + MODEL_GAS + INSTANCE_GAS + BATCH_GAS + TERMINATION_GAS);
+        Self { states: max_states.min((rest / STATE_GAS) as usize).max(1), gas }
+    }
+
+    /// As set.
+    pub(crate) fn of(settings: &Settings) -> Self {
+        Self::new(settings.max_batch, settings.max_gas)
+    }
+}
+
+impl Batch {
+    /// Nothing yet.
+    pub(crate) fn new(limits: Limits) -> Self {
+        Self { registrations: Vec::new(), gas: TRANSACTION_GAS, states: 0, limits, full: false }
+    }
+
+    /// Takes what belongs together, or none of it: then the batch is full. A model that another part registers already is not registered twice.
+    pub(crate) fn add(&mut self, mut plan: Vec<Registration>) -> bool {
+        plan.retain(|one| !matches!(one, Registration::Model(_)) || !self.registrations.contains(one));
+        let gas: u64 = plan.iter().map(gas).sum();
+        let states: usize = plan.iter().map(states).sum();
+        self.full |= !self.registrations.is_empty()
+            && (self.gas + gas > self.limits.gas || self.states + states > self.limits.states);
+        if !self.full {
+            self.gas += gas;
+            self.states += states;
+            self.registrations.append(&mut plan);
+        }
+        !self.full
+    }
+
+    /// Whether something did not fit.
+    pub(crate) fn is_full(&self) -> bool {
+        self.full
+    }
+
+    /// Registrations so far.
+    pub(crate) fn len(&self) -> usize {
+        self.registrations.len()
+    }
+
+    /// In the order in which they were added.
+    pub(crate) fn into_registrations(self) -> Vec<Registration> {
+        self.registrations
+    }
+}
+
+fn states(registration: &Registration) -> usize {
+    match registration {
+        Registration::States { states, .. } => states.len(),
+        _ => 0,
+    }
+}
+
+/// At most, gas.
+fn gas(registration: &Registration) -> u64 {
+    match registration {
+        Registration::Model(_) => MODEL_GAS,
+        Registration::Participant(_) => PARTICIPANT_GAS,
+        Registration::Instance(..) => INSTANCE_GAS,
+        Registration::States { states, .. } => BATCH_GAS + STATE_GAS * states.len() as u64,
+        Registration::Termination { .. } => TERMINATION_GAS,
+    }
+}
+
+#[cfg(test)]
+#[path = "batch_tests.rs"]
+mod tests;

@@ -1,0 +1,42 @@
+use proptest::prelude::*;
+use runproof_protocol::{InstanceId, ModelId, StateId, head::Outcome};
+
+use super::*;
+use crate::settings::{DEFAULT_MAX_BATCH, DEFAULT_MAX_GAS};
+
+fn run(number: u32, states: usize) -> Vec<Registration> {
+    let (model, instance) = (ModelId::of(b"m"), InstanceId::of(&number.to_be_bytes()));
+    vec![
+        Registration::Model(model),
+        Registration::Instance(model, instance),
+        Registration::States { instance, first: 0, states: vec![(StateId::of(b"s"), None); states] },
+        Registration::Termination { instance, count: states as u64, outcome: Outcome::Succeeded },
+    ]
+}
+
+#[test]
+fn a_model_is_registered_once_in_a_batch() {
+    let mut batch = Batch::new(Limits::new(DEFAULT_MAX_BATCH, DEFAULT_MAX_GAS));
+    assert!(batch.add(run(1, 3)) && batch.add(run(2, 3)));
+    let models = batch.into_registrations().iter().filter(|one| matches!(one, Registration::Model(_))).count();
+    assert_eq!(models, 1);
+}
+
+proptest! {
+    #[test]
+    fn what_fits_is_within_both_limits_and_nothing_is_torn(
+        sizes in proptest::collection::vec(1usize..400, 1..60),
+        max_batch in 400usize..2_000,
+        max_gas in 1_000_000u64..20_000_000,
+    ) {
+        let limits = Limits::new(max_batch, max_gas);
+        let mut batch = Batch::new(limits);
+        let taken = (0..).zip(&sizes).take_while(|(number, size)| batch.add(run(*number, **size))).count();
+        prop_assert!(taken > 0, "the first always fits");
+        prop_assert_eq!(batch.is_full(), taken < sizes.len());
+        prop_assert_eq!(batch.len(), 3 * taken + 1);
+        let registrations = batch.into_registrations();
+        prop_assert!(registrations.iter().map(states).sum::<usize>() <= limits.states);
+        prop_assert!(TRANSACTION_GAS + registrations.iter().map(gas).sum::<u64>() <= max_gas);
+    }
+}

@@ -1,0 +1,106 @@
+//! Many runs at once are registered together; one that the contract refuses keeps no other from it; nothing is paid above the ceiling.
+
+use runproof_protocol::InstanceId;
+use serde_json::json;
+
+use crate::{
+    crash::everything_agrees,
+    harness::{self, Role, World, eventually},
+};
+
+const RUNS: usize = 5;
+const STATES: i64 = 3;
+
+#[test]
+fn what_is_open_of_many_runs_goes_into_one_transaction() {
+    harness::run(async {
+        let world = runs_that_have_ended().await;
+        let _roles = ["site", "index", "serve"].map(|role| world.start(&[role]));
+        let before = world.nonce().await;
+        let follow = world.start(&["follow"]);
+        let instances = terminated(&world, RUNS).await;
+        assert_eq!(world.nonce().await - before, 1, "all that was open at once");
+        for instance in instances {
+            let (verdict, passed) = world.verify(instance, &[]).await;
+            assert!(passed, "{verdict:#?}");
+            everything_agrees(&world, instance).await;
+        }
+        assert!(follow.stop());
+    });
+}
+
+#[test]
+fn a_run_that_the_contract_refuses_keeps_no_other_from_being_registered() {
+    harness::run(async {
+        let world = runs_that_have_ended().await;
+        let _index = world.start(&["index"]);
+        sqlx::raw_sql(A_STATE_THAT_IS_REFUSED).execute(&world.pool).await.expect("the trigger is made");
+        let _follow = world.start(&["follow"]);
+        let registered = terminated(&world, RUNS - 1).await;
+        let refused: Vec<u8> =
+            sqlx::query_scalar("select instance_id from refused").fetch_one(&world.pool).await.expect("one");
+        assert!(!registered.iter().any(|instance| instance.as_slice() == refused), "{registered:?}");
+        let open: i64 = sqlx::query_scalar(
+            "select count(*) from executor.registration r join executor.transaction t using (transaction_id)
+             where t.status in ('signed', 'included') and r.instance_id = (select instance_id from refused)",
+        )
+        .fetch_one(&world.pool)
+        .await
+        .expect("a number");
+        assert_eq!(open, 0, "nothing of the refused one was sent");
+    });
+}
+
+#[test]
+fn above_the_fee_ceiling_nothing_is_sent_and_below_it_all_is() {
+    harness::run(async {
+        let world = runs_that_have_ended().await;
+        let _index = world.start(&["index"]);
+        let before = world.nonce().await;
+        let mut command = world.command(&["follow"]);
+        command.env("RUNPROOF_EXECUTOR__MAX_FEE_WEI", "1");
+        let poor = Role::start(command, world.file("poor.log", ""));
+        eventually("the executor says what it waits for", async || {
+            poor.log().contains("`max_fee_wei` is 1: waiting").then_some(())
+        })
+        .await;
+        assert!(poor.stop());
+        assert_eq!(world.nonce().await, before);
+        let _follow = world.start(&["follow"]);
+        terminated(&world, RUNS).await;
+    });
+}
+
+/// The first instance gets a state that was entered from one after it, which the contract refuses.
+const A_STATE_THAT_IS_REFUSED: &str = "
+    create table refused (single boolean primary key default true, instance_id bytea);
+    create function refuse() returns trigger language plpgsql as $$ begin
+        insert into refused (instance_id) values (new.instance_id) on conflict do nothing;
+        if new.instance_id = (select instance_id from refused) and new.sequence = 1 then new.predecessor := 99; end if;
+        return new;
+    end $$;
+    create trigger refuse before insert on executor.state for each row execute function refuse();";
+
+/// They run while nobody follows.
+async fn runs_that_have_ended() -> World {
+    let world = World::new().await;
+    let step = |next: &str| json!({"Type": "Pass", "Next": next});
+    let model = json!({"StartAt": "A", "States": {"A": step("B"), "B": step("C"), "C": {"Type": "Succeed"}}});
+    let model = world.file("steps.asl.json", model.to_string());
+    world.runproof(&["deploy", &model.to_string_lossy(), "--name", &world.name]).await;
+    for _ in 0..RUNS {
+        world.runproof(&["run", &world.name]).await;
+    }
+    world
+}
+
+/// Instances whose end is in the journal, once there are so many.
+async fn terminated(world: &World, count: usize) -> Vec<InstanceId> {
+    eventually("the runs' ends are indexed", async || {
+        let sql = "select instance_id from journal.termination where retracted_by is null and count = $1";
+        let rows: Vec<Vec<u8>> = sqlx::query_scalar(sql).bind(STATES).fetch_all(&world.pool).await.expect("rows");
+        let ids = rows.iter().map(|id| InstanceId::try_from(&id[..]).expect("32 bytes")).collect();
+        (rows.len() == count).then_some(ids)
+    })
+    .await
+}
