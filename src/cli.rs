@@ -63,6 +63,8 @@ pub enum Command {
     Serve,
     /// Bring the database to the newest schema.
     Migrate,
+    /// Take what the journal's rows say besides their events from the events anew, without the chain and beside readers; prints how many differed.
+    Rebuild,
 }
 
 impl Command {

@@ -63,6 +63,9 @@ async fn once(command: &Command, config: &Config) -> Result<bool> {
         Command::Import(import) => commands::model::import(config, import).await?,
         Command::RequestTransition(request) => commands::run::request_transition(config, request).await?,
         Command::Migrate => drop(roles::migrate(config).await?),
+        Command::Rebuild => {
+            println!("rows rebuilt: {}", runproof_migrations::rebuild(&roles::migrate(config).await?).await?)
+        }
         other => bail!("{other:?} does not end by itself"),
     }
     Ok(true)

@@ -8,20 +8,42 @@
 //! | `warehouse` | nobody: views | analysts |
 
 pub mod entity;
+mod error;
 
-use sea_orm::{DatabaseConnection, DbErr, TransactionTrait};
+use std::collections::BTreeSet;
+
+pub use error::MigrateError;
+use sea_orm::{DatabaseConnection, DbErr, Statement, TransactionTrait};
 use sea_orm_migration::prelude::{ConnectionTrait, MigrationName, MigrationTrait, MigratorTrait, SchemaManager};
 
 /// Brings a database to the newest schema. Harmless if it is there already.
 ///
 /// # Errors
-/// What Postgres answered.
-pub async fn migrate(database: &DatabaseConnection) -> Result<(), DbErr> {
+/// [`MigrateError::Newer`], with nothing changed, if a later release has been at it.
+pub async fn migrate(database: &DatabaseConnection) -> Result<(), MigrateError> {
     let transaction = database.begin().await?;
     // Roles that start at the same time migrate one after another.
     transaction.execute_unprepared("select pg_advisory_xact_lock(7264017)").await?;
+    let applied = Migrator::get_migration_models(&transaction).await?;
+    let ours: BTreeSet<String> = Migrator::migrations().iter().map(|migration| migration.name().to_owned()).collect();
+    let unknown: Vec<String> =
+        applied.into_iter().map(|migration| migration.version).filter(|version| !ours.contains(version)).collect();
+    if !unknown.is_empty() {
+        return Err(MigrateError::Newer { unknown: unknown.join(", ") });
+    }
     Migrator::up(&transaction, None).await?;
-    transaction.commit().await
+    Ok(transaction.commit().await?)
+}
+
+/// Takes what the journal's rows say besides their events from the events anew, without the chain and beside readers. Returns how many rows differed.
+///
+/// # Errors
+/// What Postgres answered.
+pub async fn rebuild(database: &DatabaseConnection) -> Result<u64, DbErr> {
+    let sql = "select journal.rebuild() as rebuilt";
+    let row = database.query_one_raw(Statement::from_string(database.get_database_backend(), sql)).await?;
+    let rebuilt: i64 = row.map(|row| row.try_get("", "rebuilt")).transpose()?.unwrap_or_default();
+    Ok(rebuilt.unsigned_abs())
 }
 
 /// All migrations, in order.
@@ -36,6 +58,7 @@ impl MigratorTrait for Migrator {
             ("m003_executor", include_str!("sql/executor.sql")),
             ("m004_warehouse", include_str!("sql/warehouse.sql")),
             ("m005_deferred_indexes", include_str!("sql/deferred_indexes.sql")),
+            ("m006_rebuild", include_str!("sql/rebuild.sql")),
         ]
         .into_iter()
         .map(|(name, sql)| Box::new(SqlMigration { name, sql }) as Box<dyn MigrationTrait>)

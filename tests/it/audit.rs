@@ -66,7 +66,8 @@ fn an_audit_names_what_was_altered_and_nothing_else() {
     });
 }
 
-async fn audit(world: &World) -> Report {
+/// What `runproof audit` says.
+pub async fn audit(world: &World) -> Report {
     let mut command = world.command(&["audit", "--json", "--patience", "30"]);
     let output = tokio::task::spawn_blocking(move || command.output()).await.expect("it runs").expect("it runs");
     let report: Report = serde_json::from_slice(&output.stdout).unwrap_or_else(|error| {
@@ -85,11 +86,13 @@ async fn only(world: &World, place: Place) -> (String, Option<String>, Option<St
     (difference.at, difference.expected, difference.found)
 }
 
-async fn execute(world: &World, sql: &str) {
+/// Runs statements that give no rows.
+pub async fn execute(world: &World, sql: &str) {
     sqlx::raw_sql(AssertSqlSafe(sql.to_owned())).execute(&world.pool).await.expect("the statement is right");
 }
 
-async fn scalar(world: &World, sql: &str) -> i64 {
+/// A number.
+pub async fn scalar(world: &World, sql: &str) -> i64 {
     sqlx::query_scalar(AssertSqlSafe(sql.to_owned())).fetch_one(&world.pool).await.expect("a row")
 }
 

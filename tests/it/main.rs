@@ -17,3 +17,4 @@ mod page;
 mod paper_run;
 mod recorded_history;
 mod reorganisation;
+mod schema;

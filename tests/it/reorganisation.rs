@@ -47,7 +47,8 @@ fn removed_states_are_retracted_everywhere_and_registered_again() {
     });
 }
 
-async fn indexed(world: &World, states: i64) {
+/// Waits until so many states stand.
+pub async fn indexed(world: &World, states: i64) {
     eventually("states are indexed", async || {
         let sql = "select count(*) from journal.state where retracted_by is null";
         let count: i64 = sqlx::query_scalar(sql).fetch_one(&world.pool).await.expect("rows");
