@@ -61,7 +61,7 @@ const fn line(number: u8, fault: &'static str, full: u64, short: u64) -> Line {
 }
 
 /// In the order in which they are done.
-pub(crate) const LINES: [Line; 20] = [
+pub(crate) const LINES: [Line; 22] = [
     line(1, "kill -9 of the indexer at random, while blocks come and go", 200, 3),
     line(2, "kill -9 before and after a commit to Postgres and each step of a Kafka transaction", 120, 10),
     line(3, "reorganisations of depth 1 to 63, by two methods", 500, 4),
@@ -77,9 +77,11 @@ pub(crate) const LINES: [Line; 20] = [
     line(13, "emptied bloom filters, forged receipts", 1_000, 10),
     line(15, "Postgres killed; the acknowledgement of a COMMIT cut off", 200, 4),
     line(16, "Postgres frozen in the middle of it; tables locked by others", 60, 2),
+    line(17, "the disk under the tables is full", 60, 2),
     line(18, "Kafka killed in mid-transaction", 100, 1),
     line(19, "an EndTxn that arrives in the next transaction", 100, 2),
     line(20, "an indexer frozen, replaced, and thawed again", 100, 1),
+    line(21, "messages that are not delivered in time, or whose delivery is told too late", 60, 1),
     line(22, "the writer loses its lease's session only", 100, 2),
     line(23, "three writers race", 30, 1),
 ];
@@ -114,9 +116,11 @@ impl Line {
             13 => nodes::forged(ground, random, times).boxed(),
             15 => databases::killed(ground, random, times).boxed(),
             16 => databases::frozen(ground, random, times).boxed(),
+            17 => databases::full(ground, random, times).boxed(),
             18 => brokers::killed(ground, random, times).boxed(),
             19 => brokers::late_end(ground, random, times).boxed(),
             20 => writers::zombie(ground, random, times).boxed(),
+            21 => brokers::timed_out(ground, random, times).boxed(),
             22 => writers::session_lost(ground, random, times).boxed(),
             _ => writers::race(ground, random, times).boxed(),
         }

@@ -39,7 +39,8 @@ pub(crate) struct Detours {
     pub(crate) ws_url: Option<String>,
     pub(crate) postgres_port: Option<u16>,
     pub(crate) kafka_port: Option<u16>,
-    pub(crate) messages_a_request: Option<u32>,
+    /// Settings of librdkafka.
+    pub(crate) kafka_client: Vec<(&'static str, &'static str)>,
 }
 
 impl<'a> World<'a> {
@@ -88,9 +89,7 @@ impl<'a> World<'a> {
         let kafka = shared.kafka_bootstrap.ok_or_eyre("Kafka was not started")?;
         let kafka = detours.kafka_port.map_or(kafka, |port| format!("127.0.0.1:{port}"));
         let Registry { address, deployed_at_block } = self.registry;
-        let client = detours
-            .messages_a_request
-            .map(|messages| format!("[kafka.client]\n\"batch.num.messages\" = \"{messages}\"\n"));
+        let client = detours.kafka_client.iter().map(|(name, value)| format!("client.\"{name}\" = \"{value}\"\n"));
         let mut text = format!(
             "[chain]\nrpc_url = \"{rpc_url}\"\n{ws_url}\nregistry = \"{address}\"\nregistry_deployed_at_block = {deployed_at_block}\n\
              [postgres]\nurl = \"{postgres}\"\n[kafka]\nbootstrap = \"{kafka}\"\ntopic = \"{}.events\"\n",

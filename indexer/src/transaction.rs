@@ -47,7 +47,11 @@ impl Publisher {
     pub(crate) fn open(settings: &RelaySettings, registry: Registry, first: Topic) -> eyre::Result<Self> {
         let Registry { chain_id, address } = registry;
         let transactional_id = format!("runproof/{chain_id}/{address:#x}/{}", first.name(&settings.topic));
-        let producer: FutureProducer = topic::client(settings)
+        let mut config = topic::client(settings);
+        if config.get("message.timeout.ms").is_none() {
+            config.set("message.timeout.ms", "30000");
+        }
+        let producer: FutureProducer = config
             .set("transactional.id", transactional_id)
             .set("enable.idempotence", "true")
             .set("acks", "all")
@@ -56,7 +60,6 @@ impl Publisher {
             // Java's default, so that other producers' keys meet ours in one partition.
             .set("partitioner", "murmur2_random")
             .set("transaction.timeout.ms", "40000")
-            .set("message.timeout.ms", "30000")
             .create()?;
         producer.init_transactions(TIMEOUT).wrap_err("initialising the transactional producer")?;
         Ok(Self { producer, events: settings.topic.clone() })

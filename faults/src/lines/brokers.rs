@@ -1,9 +1,9 @@
-//! Kafka dies in the middle of a transaction, or gets its end too late.
+//! Kafka dies in the middle of a transaction, gets its end too late, or takes too long over a message.
 
 use std::time::{Duration, Instant};
 
 use eyre::Result;
-use rand::{rngs::StdRng, seq::IndexedRandom};
+use rand::{Rng, rngs::StdRng, seq::IndexedRandom};
 
 use super::{BLOCKS_A_CHAIN, judge, p99, something_happens};
 use crate::{
@@ -70,7 +70,11 @@ pub(crate) async fn late_end(ground: &Ground, random: &mut StdRng, times: u64) -
         let world = World::new(ground).await?;
         let proxy = KafkaProxy::start(ground.stack.kafka()?.bootstrap()).await?;
         // Several requests a transaction, so that its end can come between them.
-        world.detour(&Detours { kafka_port: Some(proxy.port), messages_a_request: Some(4), ..Detours::default() })?;
+        world.detour(&Detours {
+            kafka_port: Some(proxy.port),
+            kafka_client: vec![("batch.num.messages", "4")],
+            ..Detours::default()
+        })?;
         let mut load = Load::new(world.chain()?, world.registry.address).await?;
         let indexer = world.index()?;
         let mut blocks = 0;
@@ -95,3 +99,41 @@ pub(crate) async fn late_end(ground: &Ground, random: &mut StdRng, times: u64) -
     outcome.figure = format!("{} delivered into another transaction; lost, doubled, reordered 0", outcome.tried);
     Ok(outcome)
 }
+
+/// Line 21: a request, or the answer to it, is held until the relay has given its messages up.
+pub(crate) async fn timed_out(ground: &Ground, random: &mut StdRng, times: u64) -> Result<Outcome> {
+    let mut outcome = Outcome::default();
+    let mut done = 0;
+    while outcome.tried < times {
+        let world = World::new(ground).await?;
+        let proxy = KafkaProxy::start(ground.stack.kafka()?.bootstrap()).await?;
+        let kafka_client = vec![("message.timeout.ms", "2000")];
+        world.detour(&Detours { kafka_port: Some(proxy.port), kafka_client, ..Detours::default() })?;
+        let mut load = Load::new(world.chain()?, world.registry.address).await?;
+        let indexer = world.index()?;
+        let mut blocks = 0;
+        while outcome.tried < times && blocks < BLOCKS_A_CHAIN && outcome.broken.is_empty() {
+            let given_up = || indexer.log().matches(NOT_DELIVERED).count();
+            let (before, side) = (given_up(), if random.random_bool(0.5) { Side::Before } else { Side::After });
+            let caught = proxy.snare.set(Step { request: Request::Produce, side });
+            load.blocks(world.chain()?, random, 3).await?;
+            blocks += 3;
+            let caught = tokio::time::timeout(Duration::from_secs(90), caught).await??;
+            world.until("the relay gives the messages up", async || Ok(given_up() > before)).await?;
+            drop(caught);
+            outcome.broken.extend(world.audit(world.chain()?).await?);
+            done += u64::from(side == Side::After);
+            outcome.tried += 1;
+        }
+        outcome.broken.extend(judge(&world, indexer).await?);
+        if !outcome.broken.is_empty() {
+            return Ok(outcome);
+        }
+        world.end().await;
+    }
+    outcome.figure = format!("incomplete commits 0; {done} of them were delivered all the same");
+    Ok(outcome)
+}
+
+/// How the relay says so: by what librdkafka found first, they timed out or were purged from a transaction that had.
+const NOT_DELIVERED: &str = "a message was not delivered";

@@ -1,8 +1,8 @@
-//! Postgres goes away, stands still, or keeps to itself what it did.
+//! Postgres goes away, stands still, keeps to itself what it did, or has no room for it.
 
 use std::time::Duration;
 
-use eyre::Result;
+use eyre::{Result, ensure};
 use nix::{
     sys::signal::{Signal, kill},
     unistd::Pid,
@@ -11,10 +11,12 @@ use rand::{Rng, rngs::StdRng};
 
 use super::{BLOCKS_A_CHAIN, judge, p99, some_time, something_happens};
 use crate::{
+    disk::Disk,
     ground::Ground,
     line::Outcome,
     load::Load,
     postgres_proxy::{CommitPoint, PostgresProxy},
+    process::Indexer,
     world::{Detours, World},
 };
 
@@ -113,4 +115,46 @@ async fn lock(world: &World<'_>, load: &mut Load, random: &mut StdRng) -> Result
     }
     let _ = other.rollback().await;
     Ok(())
+}
+
+/// Line 17.
+pub(crate) async fn full(ground: &Ground, random: &mut StdRng, times: u64) -> Result<Outcome> {
+    let mut outcome = Outcome::default();
+    if !Disk::may_be_mounted() {
+        outcome.figure = "not done: only root may mount a disk".into();
+        return Ok(outcome);
+    }
+    let mut recoveries_ms = Vec::new();
+    while outcome.tried < times {
+        let world = World::new(ground).await?;
+        let disk = Disk::under(&world).await?;
+        let mut load = Load::new(world.chain()?, world.registry.address).await?;
+        let indexer = world.index()?;
+        world.taken_over(0).await?;
+        let mut blocks = 0;
+        while outcome.tried < times && blocks < BLOCKS_A_CHAIN {
+            let before = refused_for_room(&indexer);
+            disk.fill()?;
+            while refused_for_room(&indexer) == before {
+                ensure!(blocks < 2 * BLOCKS_A_CHAIN, "{}: the full disk was never noticed", world.name);
+                blocks += something_happens(&world, &mut load, random, 8).await?;
+                some_time(random, 60).await;
+            }
+            disk.free()?;
+            let begun = std::time::Instant::now();
+            world.caught_up(world.chain()?).await?;
+            recoveries_ms.push(begun.elapsed().as_millis());
+            outcome.tried += 1;
+        }
+        outcome.broken.extend(judge(&world, indexer).await?);
+        let name = world.name.clone();
+        world.end().await;
+        disk.leave(&name).await?;
+    }
+    outcome.figure = format!("caught up again p99 {} ms after there is room; corrupt 0", p99(recoveries_ms));
+    Ok(outcome)
+}
+
+fn refused_for_room(indexer: &Indexer) -> usize {
+    indexer.log().matches("No space left on device").count()
 }
