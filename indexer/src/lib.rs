@@ -41,6 +41,8 @@ use backoff::Backoff;
 use converge::Writer;
 use error::IndexError;
 use progress::Progress;
+#[cfg(fuzzing)]
+pub use rpc::fuzzed;
 pub use settings::{RelaySettings, Settings};
 use source::Source;
 use span::Span;

@@ -2,6 +2,9 @@
 //!
 //! A back-fill reads gigabytes of receipts: a client that first cuts the result out of the text and then reads it costs twice as much.
 
+#[cfg(fuzzing)]
+pub mod fuzzed;
+
 use std::{error::Error, time::Duration};
 
 use alloy::primitives::Bytes;
