@@ -1,18 +1,19 @@
 #!/bin/sh
-# Compiles the contract and writes the committed artifact: ABI and bytecode, nothing else.
-# `build.sh --check` fails if the committed artifact is not what the source compiles to.
+# Compiles the contract, and the paper's one that tests deploy, and writes the committed artifacts: ABI and bytecode, nothing else.
+# `build.sh --check` fails if a committed artifact is not what the source compiles to.
 set -eu
 cd "$(dirname "$0")"
-target=InstanceRegistry.json
-[ "${1:-}" = --check ] && target=out/InstanceRegistry.json
 
-./forge.sh build --silent --skip test
-node -e '
-    const { abi, bytecode } = JSON.parse(require("fs").readFileSync(0, "utf8"));
-    console.log(JSON.stringify({ abi, bytecode: bytecode.object }, null, 1));
-' <out/InstanceRegistry.sol/InstanceRegistry.json >"$target"
-
-cmp "$target" InstanceRegistry.json || {
-    echo "InstanceRegistry.json is not what the source compiles to: run contracts/build.sh and commit it." >&2
-    exit 1
-}
+./forge.sh build --silent solidity test/Itrex.sol
+for name in InstanceRegistry test/Itrex; do
+    target=$name.json
+    [ "${1:-}" = --check ] && target=out/$(basename "$name").artifact.json
+    node -e '
+        const { abi, bytecode } = JSON.parse(require("fs").readFileSync(0, "utf8"));
+        console.log(JSON.stringify({ abi, bytecode: bytecode.object }, null, 1));
+    ' <"out/$(basename "$name").sol/$(basename "$name").json" >"$target"
+    cmp "$target" "$name.json" || {
+        echo "$name.json is not what the source compiles to: run contracts/build.sh and commit it." >&2
+        exit 1
+    }
+done

@@ -21,6 +21,9 @@ pub struct Cli {
     /// Log more.
     #[arg(long, short, global = true)]
     pub verbose: bool,
+    /// Work on this source alone, `main` being [chain]; may be given more than once. Without it `index`, `verdicts` and `migrate` work on all.
+    #[arg(long = "source", global = true, value_name = "NAME")]
+    pub sources: Vec<String>,
     /// What to do.
     #[command(subcommand)]
     pub command: Command,

@@ -3,16 +3,20 @@
 use std::path::{Path, PathBuf};
 
 use alloy::primitives::Address;
-use eyre::{Context, Result, ensure};
+use eyre::{Context, OptionExt, Result, ensure};
 use figment::{
     Figment,
     providers::{Env, Format, Serialized, Toml},
 };
+use runproof_contracts::ContractKind;
 use serde::{Deserialize, Serialize};
 use url::Url;
 
 /// Where the configuration is, if nothing else is said; only this file may be missing.
 pub const DEFAULT_FILE: &str = "runproof.toml";
+
+/// Name of the source that `[chain]` describes.
+pub const MAIN: &str = "main";
 
 /// All settings. Roles read their own section and what they share.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
@@ -38,6 +42,21 @@ pub struct Config {
     pub api: Api,
     /// Health and metrics; absent: not served.
     pub operations: Option<Operations>,
+    /// Further contracts to index, to verify and to serve.
+    #[serde(rename = "source")]
+    pub sources: Vec<Source>,
+}
+
+/// A further contract, on the same chain or another, with a journal of its own.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Source {
+    /// Part of its topics' names and of its path in the API.
+    pub name: String,
+    /// The chain and the contract.
+    pub chain: Chain,
+    /// A database of its own: a database holds one journal.
+    pub postgres: Postgres,
 }
 
 /// The chain and the contracts on it.
@@ -48,8 +67,10 @@ pub struct Chain {
     pub rpc_url: Url,
     /// JSON-RPC over a websocket: a hint to look now. Absent: the chain is polled.
     pub ws_url: Option<Url>,
-    /// The instance registry.
+    /// The contract.
     pub registry: Address,
+    /// Which contract that is.
+    pub kind: ContractKind,
     /// Where to begin to read it.
     pub registry_deployed_at_block: u64,
     /// The ENS registry; the default is its address on public networks.
@@ -62,6 +83,7 @@ impl Default for Chain {
             rpc_url: local("http://127.0.0.1:8545"),
             ws_url: None,
             registry: Address::ZERO,
+            kind: ContractKind::Registry,
             registry_deployed_at_block: 0,
             ens_registry: alloy::primitives::address!("00000000000C2E074eC69A0dFb2997BA6C7d2e1e"),
         }
@@ -307,7 +329,65 @@ impl Config {
         config.identity.folder = base.join(&config.identity.folder);
         config.api.certificate = config.api.certificate.map(|path| base.join(path));
         config.api.key = config.api.key.map(|path| base.join(path));
+        config.check_sources()?;
         Ok(config)
+    }
+
+    fn check_sources(&self) -> Result<()> {
+        for (place, Source { name, postgres, .. }) in self.sources.iter().enumerate() {
+            let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
+            ensure!(
+                !name.is_empty() && name != MAIN && name.chars().all(plain),
+                "`{name}` cannot be the name of a source: take a-z, 0-9 and -, but not `{MAIN}`, which is [chain]"
+            );
+            let before = &self.sources[..place];
+            ensure!(before.iter().all(|other| other.name != *name), "two sources are called `{name}`");
+            ensure!(
+                before
+                    .iter()
+                    .map(|other| &other.postgres)
+                    .chain([&self.postgres])
+                    .all(|other| other.url != postgres.url),
+                "source `{name}` needs a database of its own: a database holds one journal"
+            );
+        }
+        Ok(())
+    }
+
+    /// The same configuration for each source: that of `[chain]`, and the further ones with their chain, database and topics in its place.
+    pub fn each_source(&self) -> Vec<Self> {
+        let main = Self { sources: Vec::new(), ..self.clone() };
+        let further = self.sources.iter().map(|source| Self {
+            chain: source.chain.clone(),
+            postgres: source.postgres.clone(),
+            kafka: self.kafka.as_ref().map(|kafka| kafka.of_source(&source.name)),
+            ..main.clone()
+        });
+        std::iter::once(main.clone()).chain(further).collect()
+    }
+
+    /// The configuration for the sources that are named, for all if none is.
+    ///
+    /// # Errors
+    /// A name that no source has.
+    pub fn named_sources(&self, names: &[String]) -> Result<Vec<Self>> {
+        let known: Vec<&str> = std::iter::once(MAIN).chain(self.sources.iter().map(|one| one.name.as_str())).collect();
+        let each = self.each_source();
+        let place = |name: &String| known.iter().position(|one| one == name);
+        let named = names.iter().map(|name| {
+            let place =
+                place(name).ok_or_eyre(format!("there is no source `{name}`: there are {}", known.join(", ")))?;
+            Ok(each[place].clone())
+        });
+        if names.is_empty() { Ok(each) } else { named.collect() }
+    }
+}
+
+impl Kafka {
+    /// `runproof.events` becomes `runproof.<name>.events`.
+    fn of_source(&self, name: &str) -> Self {
+        let family = self.topic.strip_suffix(".events").unwrap_or(&self.topic);
+        Self { topic: format!("{family}.{name}.events"), ..self.clone() }
     }
 }
 

@@ -39,10 +39,11 @@ async fn main() -> Result<ExitCode> {
         Command::Stack(stack) => demo::stack_only(stack, token).await?,
         command => {
             let config = Config::load(&cli.config)?;
+            let sources = config.named_sources(&cli.sources)?;
             if command.is_role() {
-                role(command, &config, token).await.map(|()| true)?
+                role(command, &config, &sources, token).await.map(|()| true)?
             } else {
-                let done = token.run_until_cancelled(once(command, &config)).await;
+                let done = token.run_until_cancelled(once(command, &sources)).await;
                 done.ok_or_else(|| eyre!("interrupted: nothing is lost, run the command again"))??
             }
         }
@@ -51,7 +52,9 @@ async fn main() -> Result<ExitCode> {
 }
 
 /// Runs a command that ends by itself; tells whether what it checked passed. It may be left at any point, and run again.
-async fn once(command: &Command, config: &Config) -> Result<bool> {
+async fn once(command: &Command, sources: &[Config]) -> Result<bool> {
+    // What is asked of one source is asked of the first that was named.
+    let config = &sources[0];
     match command {
         Command::Verify(verify) => return commands::verify::verify(config, verify).await,
         Command::Audit(audit) => return commands::audit::audit(config, audit).await,
@@ -62,7 +65,11 @@ async fn once(command: &Command, config: &Config) -> Result<bool> {
         Command::Follow(follow) => commands::run::follow_once(config, follow).await?,
         Command::Import(import) => commands::model::import(config, import).await?,
         Command::RequestTransition(request) => commands::run::request_transition(config, request).await?,
-        Command::Migrate => drop(roles::migrate(config).await?),
+        Command::Migrate => {
+            for source in sources {
+                roles::migrate(source).await?;
+            }
+        }
         Command::Rebuild => {
             println!("rows rebuilt: {}", runproof_migrations::rebuild(&roles::migrate(config).await?).await?)
         }
@@ -72,17 +79,25 @@ async fn once(command: &Command, config: &Config) -> Result<bool> {
 }
 
 /// Runs a role until it is told to stop, with health and metrics beside it.
-async fn role(command: &Command, config: &Config, token: CancellationToken) -> Result<()> {
-    let database = roles::migrate(config).await?;
+async fn role(command: &Command, config: &Config, sources: &[Config], token: CancellationToken) -> Result<()> {
+    let database = roles::migrate(&sources[0]).await?;
+    for source in &sources[1..] {
+        roles::migrate(source).await?.close().await?;
+    }
     let working = async {
         match command {
             Command::Follow(follow) => commands::run::follow(config, follow, token.clone()).await,
             Command::Site => roles::site(config, token.clone()).await,
-            Command::Index => roles::index(config, token.clone()).await,
-            Command::Verdicts => roles::verdicts(config, token.clone()).await,
+            Command::Index => each(sources, |source| roles::index(source, token.clone())).await,
+            Command::Verdicts => each(sources, |source| roles::verdicts(source, token.clone())).await,
             _ => roles::serve(config, token.clone()).await,
         }
     };
     tokio::try_join!(working, operations::serve(config, database, token.clone()))?;
     Ok(())
+}
+
+/// Works on each source until told to stop; the first error ends all, for it is one that trying again cannot mend.
+async fn each<'a, F: Future<Output = Result<()>>>(sources: &'a [Config], work: impl Fn(&'a Config) -> F) -> Result<()> {
+    futures::future::try_join_all(sources.iter().map(work)).await.map(drop)
 }

@@ -92,6 +92,7 @@ pub async fn index(config: &Config, token: CancellationToken) -> Result<()> {
     let chain = &config.chain;
     let settings = runproof_indexer::Settings {
         ws_url: chain.ws_url.clone(),
+        kind: chain.kind,
         start_block: chain.registry_deployed_at_block,
         ..runproof_indexer::Settings::new(chain.rpc_url.clone(), chain.registry, postgres_url.clone())
     };
@@ -135,6 +136,7 @@ pub async fn serve(config: &Config, token: CancellationToken) -> Result<()> {
     let identity = |name: &str| config.identity.folder.join(name);
     let settings = runproof_api::Settings {
         postgres_url: config.postgres.url.clone(),
+        sources: config.sources.iter().map(|one| (one.name.clone(), one.postgres.url.clone())).collect(),
         certificate: api.certificate.clone().unwrap_or_else(|| identity(CERTIFICATE)),
         private_key: api.key.clone().unwrap_or_else(|| identity(KEY)),
         allowed_origins: api.allowed_origins.clone(),

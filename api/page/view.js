@@ -149,7 +149,7 @@ export function showInstance(instance) {
   const running = !instance.termination;
   const how = running ? "running" : ENDS[instance.termination.outcome] ?? "run ended";
   Object.assign(card.dataset, {
-    instance: instance.instanceId, issuer: instance.issuer, status: GRADES[status][0], run: (instance.termination?.outcome ?? "running").toLowerCase(), started: instance.block.timestampS,
+    instance: instance.instanceId, issuer: instance.issuer, status: GRADES[status][0], run: (running ? "running" : instance.termination.outcome ?? "ended").toLowerCase(), started: instance.block.timestampS,
     block: instance.block.number,
   });
   const [header, earlier, , list, about] = card.children;

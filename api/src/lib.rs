@@ -5,6 +5,7 @@
 //! | `/` | the monitor page |
 //! | `POST /graphql` | queries, one a request, `content-type: application/json` |
 //! | `GET /graphql/ws` | the same and subscriptions, protocol graphql-transport-ws |
+//! | `POST /sources/<name>/graphql`, `GET /sources/<name>/graphql/ws` | the same of a further source |
 //! | `/graphiql` | GraphiQL, if it is switched on |
 //! | `/schema.graphql` | the schema |
 //! | `/healthz`, `/readyz` | whether the process lives; whether it can answer |

@@ -78,23 +78,35 @@ fn bound<A: axum_server::Address, Acc>(server: &mut axum_server::Server<A, Acc>,
 }
 
 fn router(settings: Settings, token: CancellationToken) -> eyre::Result<Router> {
-    let pool = database::open(&settings)?;
-    let database = SqlxPostgresConnector::from_sqlx_postgres_pool(pool.clone());
-    let feed = feed::start(pool, database.clone(), token.clone());
-    let schema = schema::build(&settings, database.clone(), feed.clone());
-    let cors = cors(&settings)?;
-    let mut router = Router::new()
-        .route("/graphql", post(http::graphql))
-        .layer(cors)
-        .route("/graphql/ws", get(websocket::upgrade))
+    let mut main = graphql(&settings)?
         .route("/schema.graphql", get(async || asset("text/plain; charset=utf-8", STRICT, schema::definition())))
         .route("/healthz", get(async || "alive\n"))
         .route("/readyz", get(ready))
         .merge(page::routes());
     if let Some(packages) = &settings.graphiql {
-        router = router.merge(graphiql::routes(packages));
+        main = main.merge(graphiql::routes(packages));
     }
-    Ok(router.with_state(Arc::new(Service { settings, schema, database, feed, stopping: token })))
+    let mut router = main.with_state(service(settings.clone(), &token)?);
+    for (name, postgres_url) in &settings.sources {
+        let further = Settings { postgres_url: postgres_url.clone(), ..settings.clone() };
+        let routes = graphql(&further)?.with_state(service(further, &token)?);
+        router = router.nest(&format!("/sources/{name}"), routes);
+    }
+    Ok(router)
+}
+
+/// Queries and subscriptions of one journal.
+fn graphql(settings: &Settings) -> eyre::Result<Router<Arc<Service>>> {
+    let queries = Router::new().route("/graphql", post(http::graphql)).layer(cors(settings)?);
+    Ok(queries.route("/graphql/ws", get(websocket::upgrade)))
+}
+
+fn service(settings: Settings, token: &CancellationToken) -> eyre::Result<Arc<Service>> {
+    let pool = database::open(&settings)?;
+    let database = SqlxPostgresConnector::from_sqlx_postgres_pool(pool.clone());
+    let feed = feed::start(pool, database.clone(), token.clone());
+    let schema = schema::build(&settings, database.clone(), feed.clone());
+    Ok(Arc::new(Service { settings, schema, database, feed, stopping: token.clone() }))
 }
 
 fn cors(settings: &Settings) -> eyre::Result<CorsLayer> {

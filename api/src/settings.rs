@@ -1,12 +1,14 @@
 //! What the API is told from outside.
 
-use std::{fmt, path::PathBuf, time::Duration};
+use std::{collections::BTreeMap, fmt, path::PathBuf, time::Duration};
 
 /// Settings of [`crate::serve`].
 #[derive(Clone)]
 pub struct Settings {
     /// Postgres, for example `postgres://runproof@localhost/runproof`. The user must be a member of `runproof_reader`; nothing else is used of its rights.
     pub postgres_url: String,
+    /// Journals of further sources, by name, each in a database of its own: served under `/sources/<name>`.
+    pub sources: BTreeMap<String, String>,
     /// PEM file with the server's certificate chain.
     pub certificate: PathBuf,
     /// PEM file with its private key.

@@ -62,9 +62,14 @@ pub enum RegistryEvent {
 /// Why a log is no event of the registry.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 pub enum DecodeError {
-    /// Its first topic is no event signature of the registry.
-    #[error("topic {0:?} is no event of InstanceRegistry")]
-    UnknownEvent(Option<B256>),
+    /// Its first topic is no event signature of the contract.
+    #[error("topic {topic:?} is no event of {contract}")]
+    UnknownEvent {
+        /// The topic, if there is any.
+        topic: Option<B256>,
+        /// Whose events were looked for.
+        contract: &'static str,
+    },
     /// Topics or data are not the canonical ABI encoding of the event.
     #[error("malformed event: {0}")]
     Malformed(#[from] sol_types::Error),
@@ -103,13 +108,13 @@ pub enum DecodeError {
     Uri(String),
 }
 
-const STRICT: AbiDecoderConfig = AbiDecoderConfig::new().strict(true);
+pub(crate) const STRICT: AbiDecoderConfig = AbiDecoderConfig::new().strict(true);
 
 /// Decodes a log that the registry emitted. The caller has compared the log's address.
 pub fn decode(log: &Log) -> Result<RegistryEvent, DecodeError> {
     let signature = log.topics().first().copied();
     if !signature.is_some_and(|topic| Abi::SELECTORS.contains(&topic.0)) {
-        return Err(DecodeError::UnknownEvent(signature));
+        return Err(DecodeError::UnknownEvent { topic: signature, contract: "InstanceRegistry" });
     }
     Ok(match Abi::decode_raw_log_with_config(log.topics(), &log.data.data, STRICT)? {
         Abi::ModelRegistered(e) => RegistryEvent::ModelRegistered { issuer: e.issuer, model: e.model.into() },

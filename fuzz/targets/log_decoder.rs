@@ -10,12 +10,12 @@ use alloy::{
     rpc::types::Log as PlacedLog,
 };
 use libfuzzer_sys::fuzz_target;
-use runproof_contracts::InstanceRegistry::InstanceRegistryEvents;
+use runproof_contracts::{ContractKind, InstanceRegistry::InstanceRegistryEvents};
 use runproof_indexer::{block::Block, decode};
 
 fuzz_target!(|input: &[u8]| {
     let Some(log) = log(input) else { return };
-    let decoded = decode::decode(&[block(log.clone())]);
+    let decoded = decode::decode(ContractKind::Registry, &[block(log.clone())]);
     if !decoded.quarantined.is_empty() {
         assert!(decoded.items.is_empty(), "a log is taken whole or not at all");
         return;
@@ -39,5 +39,5 @@ fn log(input: &[u8]) -> Option<Log> {
 fn block(log: Log) -> Block {
     let log = PlacedLog { inner: log, ..PlacedLog::default() };
     let [hash, parent_hash] = [B256::ZERO; 2];
-    Block { number: 1, hash, parent_hash, timestamp_s: 1, logs: vec![log], transactions: vec![] }
+    Block { number: 1, hash, parent_hash, timestamp_s: 1, logs: vec![log], calls: vec![], transactions: vec![] }
 }

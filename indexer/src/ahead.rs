@@ -50,6 +50,6 @@ impl<'a> Ahead<'a> {
 
 async fn take(source: Source, range: RangeInclusive<u64>) -> Result<Taken, IndexError> {
     let blocks = source.blocks(range).await?;
-    let decoded = decode::decode(&blocks);
+    let decoded = decode::decode(source.kind(), &blocks);
     Ok(Taken { blocks, decoded })
 }

@@ -1,7 +1,7 @@
 //! Blocks as the indexer keeps them.
 
 use alloy::{
-    primitives::{Address, B256},
+    primitives::{Address, B256, Bytes},
     rpc::types::Log,
 };
 
@@ -38,7 +38,9 @@ pub struct Block {
     pub timestamp_s: u64,
     /// The contract's logs, in order.
     pub logs: Vec<Log>,
-    /// The transactions that emitted them.
+    /// Calls of the contract that succeeded and that no log tells of, in order.
+    pub calls: Vec<Call>,
+    /// The transactions that made them, and those that emitted the logs.
     pub transactions: Vec<Transaction>,
 }
 
@@ -62,4 +64,15 @@ pub struct Transaction {
     pub gas_used: u64,
     /// Price paid, wei for each gas.
     pub effective_gas_price_wei: u128,
+}
+
+/// A transaction that calls the contract.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Call {
+    /// Its hash.
+    pub transaction_hash: B256,
+    /// Who signed it.
+    pub sender: Address,
+    /// Its calldata.
+    pub input: Bytes,
 }

@@ -10,6 +10,7 @@ use alloy::{
 
 use crate::{
     block::{Block, Transaction},
+    body::Body,
     receipt::{self, Receipt},
 };
 
@@ -63,6 +64,12 @@ pub enum Mismatch {
     /// Receipts that are not those of the header.
     #[error("the receipts of block {0} do not have its receipts root")]
     ReceiptsRoot(u64),
+    /// Transactions that are not those of the header.
+    #[error("the transactions of block {0} do not have its transactions root")]
+    TransactionsRoot(u64),
+    /// A receipt that names another sender than the one who signed.
+    #[error("a receipt of block {0} names another sender than the one who signed")]
+    Sender(u64),
     /// Receipts and logs that differ.
     #[error("eth_getLogs and the receipts of block {0} differ")]
     LogsDiffer(u64),
@@ -132,12 +139,30 @@ fn empty(header: &Header) -> Block {
         parent_hash: header.inner.parent_hash,
         timestamp_s: header.inner.timestamp,
         logs: Vec::new(),
+        calls: Vec::new(),
         transactions: Vec::new(),
     }
 }
 
+/// A block's transactions are those that its header's transactions root is computed from.
+pub fn body(header: &Header, body: &Body) -> Result<(), Mismatch> {
+    match body.root() == header.inner.transactions_root {
+        true => Ok(()),
+        false => Err(Mismatch::TransactionsRoot(header.inner.number)),
+    }
+}
+
+/// The senders that receipts name are those who signed, which a receipts root does not cover.
+pub fn senders(block: &Block, body: &Body) -> Result<(), Mismatch> {
+    let signed = |one: &Transaction| body.sender(one.hash).is_ok_and(|signer| signer == Some(one.sender));
+    match block.transactions.iter().all(signed) {
+        true => Ok(()),
+        false => Err(Mismatch::Sender(block.number)),
+    }
+}
+
 /// A block's receipts are those that its header's receipts root is computed from: what they say is proven. The block gets the contract's logs in
-/// them, and the transactions that emitted these.
+/// them, and the transactions that emitted these; of its calls those are kept that succeeded, with their transactions.
 pub fn proven(header: &Header, receipts: Vec<Receipt>, contract: Address, block: &mut Block) -> Result<(), Mismatch> {
     let number = block.number;
     if receipts.iter().any(|receipt| receipt.block_hash != block.hash) {
@@ -146,6 +171,7 @@ pub fn proven(header: &Header, receipts: Vec<Receipt>, contract: Address, block:
     if receipt::root(&receipts) != header.inner.receipts_root {
         return Err(Mismatch::ReceiptsRoot(number));
     }
+    keep_successful_calls(&receipts, block);
     // The place of a log is not in the receipts root, so it is counted here.
     let mut log_index = 0u64;
     for receipt in receipts {
@@ -157,7 +183,7 @@ pub fn proven(header: &Header, receipts: Vec<Receipt>, contract: Address, block:
             }
             log_index += 1;
         }
-        if block.logs.len() > logs_before {
+        if block.logs.len() > logs_before || is_call(block, &emitted) {
             block.transactions.push(emitted);
         }
     }
@@ -184,6 +210,15 @@ pub fn agreeing(receipts: &[Receipt], contract: Address, block: &mut Block) -> R
     block.transactions = told.iter().map(|(_, (receipt, _))| transaction(receipt)).collect();
     block.transactions.dedup_by_key(|transaction| transaction.hash);
     Ok(())
+}
+
+fn keep_successful_calls(receipts: &[Receipt], block: &mut Block) {
+    let succeeded = |hash: B256| receipts.iter().any(|one| one.transaction_hash == hash && one.status == Some(1));
+    block.calls.retain(|call| succeeded(call.transaction_hash));
+}
+
+fn is_call(block: &Block, transaction: &Transaction) -> bool {
+    block.calls.iter().any(|call| call.transaction_hash == transaction.hash)
 }
 
 fn transaction(receipt: &Receipt) -> Transaction {

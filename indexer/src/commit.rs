@@ -52,7 +52,10 @@ async fn insert_blocks(
 ) -> Result<HashSet<B256>, sqlx::Error> {
     let kept = || {
         blocks.iter().filter(|block| {
-            block.number >= to.finalized || !block.logs.is_empty() || Some(block.reference()) == to.block
+            block.number >= to.finalized
+                || !block.transactions.is_empty()
+                || !block.logs.is_empty()
+                || Some(block.reference()) == to.block
         })
     };
     // Only a row that was there has a transaction that updated it.
@@ -145,8 +148,8 @@ fn write(rows: &mut CopyRows, source_id: i16, position: u64, Item { origin, even
         .bytes(Some(origin.block_hash.as_slice()))
         .bigint(Some(bigint(origin.block_timestamp_s)))
         .bytes(Some(origin.transaction_hash.as_slice()))
-        .integer(index(origin.log_index)?)
-        .integer(index(origin.item_index)?);
+        .integer(origin.log_index.map(index).transpose()?)
+        .integer(Some(index(origin.item_index)?));
     Ok(())
 }
 
@@ -172,7 +175,20 @@ impl<'a> Columns<'a> {
             Event::TransitionRequested { sequence, .. } => Self { sequence: Some(*sequence), ..none },
             Event::CertificateBound(CertificateBinding { fingerprint, .. })
             | Event::CertificateRevoked { fingerprint, .. } => Self { content: Some(fingerprint.as_slice()), ..none },
-            Event::InstanceTerminated { .. } | Event::DelegateSet { .. } | Event::ParticipantSet { .. } => none,
+            Event::ItrexModelRegistered { model, .. } | Event::ItrexInstanceRegistered { model, .. } => {
+                Self { model: Some(model.as_slice()), ..none }
+            }
+            Event::ItrexStateRegistered { state, .. } | Event::ItrexClientNotified { state, .. } => {
+                Self { content: Some(state.as_slice()), ..none }
+            }
+            Event::ItrexCertificateRegistered { fingerprint, .. } => {
+                Self { content: Some(fingerprint.as_slice()), ..none }
+            }
+            Event::InstanceTerminated { .. }
+            | Event::DelegateSet { .. }
+            | Event::ParticipantSet { .. }
+            | Event::ItrexTransitionRegistered { .. }
+            | Event::ItrexInstanceTerminated { .. } => none,
         }
     }
 }

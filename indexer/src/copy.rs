@@ -56,8 +56,11 @@ impl CopyRows {
     }
 
     /// `integer`.
-    pub(crate) fn integer(&mut self, value: i32) -> &mut Self {
-        self.field(&value.to_be_bytes())
+    pub(crate) fn integer(&mut self, value: Option<i32>) -> &mut Self {
+        match value {
+            Some(value) => self.field(&value.to_be_bytes()),
+            None => self.null(),
+        }
     }
 
     /// `bigint`.

@@ -1,14 +1,14 @@
 //! From a block's logs to journal items; what cannot be decoded is kept with its reason.
 
 use alloy::{primitives::B256, rpc::types::Log};
-use runproof_contracts::RegistryEvent;
+use runproof_contracts::{ContractKind, RegistryEvent, itrex};
 use runproof_protocol::{
     certificate::CertificateBinding,
     event::{Event, Origin},
     head::default_predecessor,
 };
 
-use crate::block::Block;
+use crate::block::{Block, Call};
 
 /// One event with its place on the chain.
 #[derive(Debug, Clone, PartialEq)]
@@ -43,21 +43,20 @@ pub struct Decoded {
     pub quarantined: Vec<Quarantined>,
 }
 
-/// Decodes the logs of `blocks`, which have been checked.
-pub fn decode(blocks: &[Block]) -> Decoded {
+/// Decodes what the contract did in `blocks`, which have been checked.
+pub fn decode(kind: ContractKind, blocks: &[Block]) -> Decoded {
     let mut decoded = Decoded::default();
     for block in blocks {
+        for (place, call) in (0..).zip(&block.calls) {
+            decoded.items.extend(of_call(block, call, place));
+        }
         for log in &block.logs {
             let origin = origin(block, log);
-            match runproof_contracts::decode(&log.inner).map_err(|error| error.to_string()).and_then(events) {
-                Ok(events) => decoded.items.extend(
-                    (0..)
-                        .zip(events)
-                        .map(|(item_index, event)| Item { origin: Origin { item_index, ..origin }, event }),
-                ),
+            match of_log(kind, block, log) {
+                Ok(events) => decoded.items.extend(items(origin, events)),
                 Err(reason) => decoded.quarantined.push(Quarantined {
                     block_hash: origin.block_hash,
-                    log_index: origin.log_index,
+                    log_index: log.log_index.unwrap_or_default(),
                     transaction_hash: origin.transaction_hash,
                     // Postgres takes no NUL in a text.
                     reason: reason.replace('\0', "\\0"),
@@ -69,13 +68,46 @@ pub fn decode(blocks: &[Block]) -> Decoded {
     decoded
 }
 
+fn items(origin: Origin, events: Vec<Event>) -> impl Iterator<Item = Item> {
+    (0..).zip(events).map(move |(item_index, event)| Item { origin: Origin { item_index, ..origin }, event })
+}
+
+fn of_log(kind: ContractKind, block: &Block, log: &Log) -> Result<Vec<Event>, String> {
+    match kind {
+        ContractKind::Registry => {
+            runproof_contracts::decode(&log.inner).map_err(|error| error.to_string()).and_then(events)
+        }
+        ContractKind::Itrex => {
+            let emitted = block.transactions.iter().find(|one| Some(one.hash) == log.transaction_hash);
+            let sender = emitted.ok_or("its transaction is not known")?.sender;
+            itrex::decode(&log.inner, sender).map(|event| vec![event]).map_err(|error| error.to_string())
+        }
+    }
+}
+
+/// A call whose calldata is not what the ABI says did not do what it would say: the contract's own decoder refuses it too, or reads less.
+fn of_call(block: &Block, call: &Call, item_index: u64) -> Option<Item> {
+    let event = itrex::decode_call(&call.input, call.sender)
+        .inspect_err(|error| tracing::warn!(transaction_hash = %call.transaction_hash, %error, "call left out"))
+        .ok()?;
+    let origin = Origin {
+        block_number: block.number,
+        block_hash: block.hash,
+        block_timestamp_s: block.timestamp_s,
+        transaction_hash: call.transaction_hash,
+        log_index: None,
+        item_index,
+    };
+    Some(Item { origin, event })
+}
+
 fn origin(block: &Block, log: &Log) -> Origin {
     Origin {
         block_number: block.number,
         block_hash: block.hash,
         block_timestamp_s: block.timestamp_s,
         transaction_hash: log.transaction_hash.unwrap_or_default(),
-        log_index: log.log_index.unwrap_or_default(),
+        log_index: Some(log.log_index.unwrap_or_default()),
         item_index: 0,
     }
 }

@@ -21,6 +21,7 @@ fn block(logs: impl IntoIterator<Item = LogData>) -> Block {
         parent_hash: B256::ZERO,
         timestamp_s: 9,
         logs: (0..).zip(logs).map(log).collect(),
+        calls: vec![],
         transactions: vec![],
     }
 }
@@ -49,11 +50,12 @@ fn sequences(decoded: &Decoded) -> Vec<(u64, Option<u32>, u64, u64)> {
 
 #[test]
 fn a_batch_is_one_item_for_each_state() {
-    let linear = decode(&[block([states(0, 3, vec![])])]);
+    let linear = decode(ContractKind::Registry, &[block([states(0, 3, vec![])])]);
     assert_eq!(sequences(&linear), [(0, None, 0, 0), (1, Some(0), 0, 1), (2, Some(1), 0, 2)]);
     let Event::StateRegistered { state, .. } = linear.items[2].event else { panic!("a state") };
     assert_eq!(state, StateId(B256::with_last_byte(2)));
-    let forked = decode(&[block([states(4, 2, [1u32.to_be_bytes(), u32::MAX.to_be_bytes()].concat())])]);
+    let forked =
+        decode(ContractKind::Registry, &[block([states(4, 2, [1u32.to_be_bytes(), u32::MAX.to_be_bytes()].concat())])]);
     assert_eq!(sequences(&forked), [(4, Some(1), 4, 0), (5, None, 4, 1)]);
 }
 
@@ -61,7 +63,8 @@ fn a_batch_is_one_item_for_each_state() {
 fn what_cannot_be_an_event_is_kept_with_its_reason_and_the_rest_goes_on() {
     let garbage = LogData::new_unchecked(vec![B256::repeat_byte(0xee)], Bytes::from_static(b"\0\xff"));
     let uncounted = states(u64::MAX - 9, 2, vec![]);
-    let decoded = decode(&[block([garbage, states(0, 1, vec![]), uncounted, states(1, 1, vec![])])]);
+    let decoded =
+        decode(ContractKind::Registry, &[block([garbage, states(0, 1, vec![]), uncounted, states(1, 1, vec![])])]);
     assert_eq!(decoded.items.len(), 2);
     assert_eq!(decoded.quarantined.iter().map(|one| one.log_index).collect::<Vec<_>>(), [0, 2]);
     assert!(decoded.quarantined[1].reason.contains("was never counted to"), "{:?}", decoded.quarantined);
@@ -75,7 +78,7 @@ proptest! {
         ]), 0..5),
         data in prop::collection::vec(any::<u8>(), 0..400),
     ) {
-        let decoded = decode(&[block([LogData::new_unchecked(topics, data.into())])]);
+        let decoded = decode(ContractKind::Registry, &[block([LogData::new_unchecked(topics, data.into())])]);
         prop_assert_eq!(decoded.items.is_empty(), decoded.quarantined.len() == 1);
         prop_assert!(decoded.quarantined.iter().all(|one| !one.reason.contains('\0')));
     }

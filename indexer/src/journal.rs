@@ -34,7 +34,7 @@ pub async fn block_hash(pool: &PgPool, source_id: i16, position: u64) -> Result<
 /// A row with at least the columns that [`page`] reads.
 pub(crate) fn entry(row: &PgRow) -> Result<JournalEntry, sqlx::Error> {
     let number = |column: &str| row.try_get::<i64, _>(column).map(unsigned);
-    let index = |column: &str| row.try_get::<i32, _>(column).map(|index| unsigned(index.into()));
+    let index = |index: i32| unsigned(index.into());
     let retracts: Option<i64> = row.try_get("retracts")?;
     let replaced_by: Option<&[u8]> = row.try_get("replaced_by")?;
     let retraction = retracts.map(|position| {
@@ -53,8 +53,8 @@ pub(crate) fn entry(row: &PgRow) -> Result<JournalEntry, sqlx::Error> {
             block_hash: hash(row.try_get("block_hash")?)?,
             block_timestamp_s: number("block_timestamp_s")?,
             transaction_hash: hash(row.try_get("transaction_hash")?)?,
-            log_index: index("log_index")?,
-            item_index: index("item_index")?,
+            log_index: row.try_get::<Option<i32>, _>("log_index")?.map(index),
+            item_index: index(row.try_get("item_index")?),
         },
     })
 }

@@ -10,6 +10,7 @@ mod allowed_range;
 pub mod audit;
 mod backoff;
 pub mod block;
+pub mod body;
 pub mod check;
 mod commit;
 mod converge;
@@ -62,7 +63,7 @@ use url::Url;
 /// are away are waited for.
 pub async fn run(settings: Settings, token: CancellationToken) -> eyre::Result<()> {
     let pool = pool(&settings.postgres_url)?;
-    let source = Source::new(settings.rpc_url.clone(), settings.registry, settings.strict)?;
+    let source = Source::new(settings.rpc_url.clone(), settings.registry, settings.kind, settings.strict)?;
     let wake = Arc::new(Notify::new());
     let heads = settings.ws_url.clone().map(|url| tokio::spawn(wake::notify_new_heads(url, wake.clone())));
     let mut indexer = Indexer {

@@ -18,7 +18,7 @@ fn entry(event: Event) -> JournalEntry {
             block_hash: B256::repeat_byte(0xb1),
             block_timestamp_s: 1_700_000_000,
             transaction_hash: B256::repeat_byte(0x77),
-            log_index: 3,
+            log_index: Some(3),
             item_index: 1,
         },
     }

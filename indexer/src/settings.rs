@@ -3,6 +3,7 @@
 use std::{collections::BTreeMap, fmt, time::Duration};
 
 use alloy::primitives::Address;
+use runproof_contracts::ContractKind;
 use url::Url;
 
 /// What the indexer is told.
@@ -14,8 +15,10 @@ pub struct Settings {
     pub ws_url: Option<Url>,
     /// EIP-155 chain id that the node must answer with; `None` takes what the node says the first time.
     pub chain_id: Option<u64>,
-    /// The contract `InstanceRegistry`.
+    /// The contract.
     pub registry: Address,
+    /// Which contract that is.
+    pub kind: ContractKind,
     /// First block to look at: the one of the contract's deployment or an earlier one.
     pub start_block: u64,
     /// A migrated database.
@@ -37,6 +40,7 @@ impl Settings {
             ws_url: None,
             chain_id: None,
             registry,
+            kind: ContractKind::Registry,
             start_block: 0,
             postgres_url,
             poll_interval: Duration::from_millis(500),

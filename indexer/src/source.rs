@@ -5,12 +5,14 @@ use std::ops::RangeInclusive;
 use alloy::{
     eips::{BlockId, BlockNumberOrTag},
     primitives::{Address, B256, BloomInput, Bytes, U64},
-    rpc::types::{Filter, Header, Log},
+    rpc::types::{Block as RpcBlock, Filter, Header, Log},
 };
+use runproof_contracts::{ContractKind, itrex};
 use url::Url;
 
 use crate::{
     block::{Block, BlockRef, Head},
+    body::Body,
     check::{self, Mismatch},
     error::IndexError,
     receipt::{PlacedLog, Receipt},
@@ -19,19 +21,27 @@ use crate::{
 
 /// Blocks whose receipts one request asks for: some megabytes where blocks are full.
 const RECEIPTS_AT_ONCE: usize = 8;
+/// Blocks whose transactions one request asks for, likewise.
+const BODIES_AT_ONCE: usize = 32;
 
 /// One node, and the contract that is read from it.
 #[derive(Clone)]
 pub struct Source {
     rpc: Rpc,
     contract: Address,
+    kind: ContractKind,
     strict: bool,
 }
 
 impl Source {
     /// A source that is asked nothing yet.
-    pub fn new(url: Url, contract: Address, strict: bool) -> eyre::Result<Self> {
-        Ok(Self { rpc: Rpc::new(url)?, contract, strict })
+    pub fn new(url: Url, contract: Address, kind: ContractKind, strict: bool) -> eyre::Result<Self> {
+        Ok(Self { rpc: Rpc::new(url)?, contract, kind, strict })
+    }
+
+    /// Which contract is read.
+    pub fn kind(&self) -> ContractKind {
+        self.kind
     }
 
     /// EIP-155 chain id.
@@ -80,22 +90,29 @@ impl Source {
     /// The blocks of a range that the node must have, with the contract's logs. Whether the first follows the cursor is for the caller to see.
     pub async fn blocks(&self, range: RangeInclusive<u64>) -> Result<Vec<Block>, IndexError> {
         let numbers: Vec<u64> = range.clone().collect();
-        if !self.strict {
+        // Of the paper's contract logs tell neither who registered nor all that was: it is always read by receipts and transactions.
+        if !self.strict && self.kind == ContractKind::Registry {
             let (headers, logs) = futures::try_join!(self.linked(&numbers), self.logs(range))?;
             let mut blocks = check::logs(&headers, logs, self.contract)?;
             self.add_transactions(&mut blocks).await?;
             return Ok(blocks);
         }
         let headers = self.linked(&numbers).await?;
-        let admits =
-            |header: &Header| header.inner.logs_bloom.contains_input(BloomInput::Raw(self.contract.as_slice()));
-        let admitting: Vec<usize> = (0..headers.len()).filter(|place| admits(&headers[*place])).collect();
+        let admitting: Vec<usize> = (0..headers.len()).filter(|place| self.is_admitted_by(&headers[*place])).collect();
         // Receipts prove the logs, so these are not asked for, but where the filters say that there are none: on a chain that leaves its
         // filters empty, the node then contradicts them.
         let logs = if admitting.is_empty() { self.logs(range).await? } else { vec![] };
         let mut blocks = check::logs(&headers, logs, self.contract)?;
-        self.add_proven(&headers, &admitting, &mut blocks).await?;
+        match self.kind {
+            ContractKind::Registry => self.add_proven(&headers, &admitting, &mut blocks).await?,
+            ContractKind::Itrex => self.add_signed(&headers, &mut blocks).await?,
+        }
         Ok(blocks)
+    }
+
+    /// Whether the header's bloom filter lets the block hold a log of the contract.
+    fn is_admitted_by(&self, header: &Header) -> bool {
+        header.inner.logs_bloom.contains_input(BloomInput::Raw(self.contract.as_slice()))
     }
 
     /// Headers that follow each other.
@@ -124,6 +141,36 @@ impl Source {
             }
         }
         Ok(())
+    }
+
+    /// Gives blocks also the calls that no log tells of, and sees that the senders are those who signed.
+    async fn add_signed(&self, headers: &[Header], blocks: &mut [Block]) -> Result<(), IndexError> {
+        let all: Vec<usize> = (0..headers.len()).collect();
+        for places in all.chunks(BODIES_AT_ONCE) {
+            let bodies = self.bodies(places.iter().map(|place| &headers[*place])).await?;
+            for (place, body) in places.iter().zip(&bodies) {
+                let (header, block) = (&headers[*place], &mut blocks[*place]);
+                check::body(header, body)?;
+                let calls = body.calls(self.contract, itrex::registers_certificate);
+                block.calls = calls.map_err(|_| Mismatch::Sender(block.number))?;
+            }
+            let concerned = |place: &usize| self.is_admitted_by(&headers[*place]) || !blocks[*place].calls.is_empty();
+            let concerned: Vec<usize> = places.iter().copied().filter(concerned).collect();
+            self.add_proven(headers, &concerned, blocks).await?;
+            for (place, body) in places.iter().zip(&bodies) {
+                check::senders(&blocks[*place], body)?;
+            }
+        }
+        Ok(())
+    }
+
+    async fn bodies(&self, headers: impl Iterator<Item = &Header>) -> Result<Vec<Body>, IndexError> {
+        let numbers: Vec<u64> = headers.map(|header| header.inner.number).collect();
+        let calls: Vec<_> = numbers.iter().map(|number| (BlockNumberOrTag::Number(*number), true)).collect();
+        let blocks: Vec<Option<RpcBlock>> = self.rpc.calls("eth_getBlockByNumber", &calls).await?;
+        let bodies = numbers.iter().zip(blocks);
+        let bodies = bodies.map(|(number, block)| block.map(Body::from).ok_or(Mismatch::MissingBlock(*number)));
+        Ok(bodies.collect::<Result<_, Mismatch>>()?)
     }
 
     /// Gives blocks that have logs the transactions that emitted them.

@@ -103,6 +103,69 @@ pub enum Event {
         /// Which.
         fingerprint: Fingerprint,
     },
+    /// The paper's contract: a model became known, or was overwritten. Its events have no sequence, no head, and no issuer but who sent them.
+    ItrexModelRegistered {
+        /// Who sent the transaction.
+        issuer: Address,
+        /// Its id.
+        model: ModelId,
+    },
+    /// The paper's contract: a run began, or was overwritten.
+    ItrexInstanceRegistered {
+        /// Who sent the transaction.
+        issuer: Address,
+        /// Its id.
+        instance: InstanceId,
+        /// What it runs.
+        model: ModelId,
+    },
+    /// The paper's contract: a state was entered, or moved to another run.
+    ItrexStateRegistered {
+        /// Who sent the transaction.
+        issuer: Address,
+        /// The run.
+        instance: InstanceId,
+        /// Its id.
+        state: StateId,
+    },
+    /// The paper's contract: somebody says that one state followed another. It compares neither with the run.
+    ItrexTransitionRegistered {
+        /// Who sent the transaction.
+        issuer: Address,
+        /// The run.
+        instance: InstanceId,
+        /// The state before.
+        from_state: StateId,
+        /// The state after.
+        to_state: StateId,
+    },
+    /// The paper's contract: a run ended, until it is registered again.
+    ItrexInstanceTerminated {
+        /// Who sent the transaction.
+        issuer: Address,
+        /// The run.
+        instance: InstanceId,
+    },
+    /// The paper's contract: a client is to learn of a state.
+    ItrexClientNotified {
+        /// Who sent the transaction.
+        issuer: Address,
+        /// The state.
+        state: StateId,
+        /// The client.
+        client: Address,
+    },
+    /// The paper's contract: a certificate was registered, by calldata alone. The contract checks no signature.
+    ItrexCertificateRegistered {
+        /// Who sent the transaction.
+        issuer: Address,
+        /// Whose it is said to be.
+        subject: Address,
+        /// Which.
+        fingerprint: Fingerprint,
+        /// The three parts of the signature one after another, 80 bytes, as the call gives them.
+        signature: Bytes,
+    },
 }
 
 impl Event {
@@ -118,6 +181,13 @@ impl Event {
             Self::TransitionRequested { .. } => "transition_requested",
             Self::CertificateBound(_) => "certificate_bound",
             Self::CertificateRevoked { .. } => "certificate_revoked",
+            Self::ItrexModelRegistered { .. } => "itrex_model_registered",
+            Self::ItrexInstanceRegistered { .. } => "itrex_instance_registered",
+            Self::ItrexStateRegistered { .. } => "itrex_state_registered",
+            Self::ItrexTransitionRegistered { .. } => "itrex_transition_registered",
+            Self::ItrexInstanceTerminated { .. } => "itrex_instance_terminated",
+            Self::ItrexClientNotified { .. } => "itrex_client_notified",
+            Self::ItrexCertificateRegistered { .. } => "itrex_certificate_registered",
         }
     }
 
@@ -130,7 +200,14 @@ impl Event {
             | Self::InstanceTerminated { issuer, .. }
             | Self::DelegateSet { issuer, .. }
             | Self::ParticipantSet { issuer, .. }
-            | Self::TransitionRequested { issuer, .. } => *issuer,
+            | Self::TransitionRequested { issuer, .. }
+            | Self::ItrexModelRegistered { issuer, .. }
+            | Self::ItrexInstanceRegistered { issuer, .. }
+            | Self::ItrexStateRegistered { issuer, .. }
+            | Self::ItrexTransitionRegistered { issuer, .. }
+            | Self::ItrexInstanceTerminated { issuer, .. }
+            | Self::ItrexClientNotified { issuer, .. }
+            | Self::ItrexCertificateRegistered { issuer, .. } => *issuer,
             Self::CertificateBound(CertificateBinding { subject, .. }) | Self::CertificateRevoked { subject, .. } => {
                 *subject
             }
@@ -143,9 +220,18 @@ impl Event {
             Self::InstanceRegistered { instance, .. }
             | Self::StateRegistered { instance, .. }
             | Self::InstanceTerminated { instance, .. }
-            | Self::TransitionRequested { instance, .. } => Some(*instance),
+            | Self::TransitionRequested { instance, .. }
+            | Self::ItrexInstanceRegistered { instance, .. }
+            | Self::ItrexStateRegistered { instance, .. }
+            | Self::ItrexTransitionRegistered { instance, .. }
+            | Self::ItrexInstanceTerminated { instance, .. } => Some(*instance),
             Self::DelegateSet { instance, .. } | Self::ParticipantSet { instance, .. } => *instance,
-            Self::ModelRegistered { .. } | Self::CertificateBound(_) | Self::CertificateRevoked { .. } => None,
+            Self::ModelRegistered { .. }
+            | Self::CertificateBound(_)
+            | Self::CertificateRevoked { .. }
+            | Self::ItrexModelRegistered { .. }
+            | Self::ItrexClientNotified { .. }
+            | Self::ItrexCertificateRegistered { .. } => None,
         }
     }
 }
@@ -161,9 +247,9 @@ pub struct Origin {
     pub block_timestamp_s: u64,
     /// Transaction.
     pub transaction_hash: B256,
-    /// Place of the log in the block.
-    pub log_index: u64,
-    /// Place of the event in the log: a batch's states share one log.
+    /// Place of the log in the block; `None` if no log, only calldata tells of it.
+    pub log_index: Option<u64>,
+    /// Place of the event in the log (a batch's states share one log), or among the block's calls that no log tells of.
     pub item_index: u64,
 }
 

@@ -20,6 +20,7 @@ pub async fn audit(config: &Config, audit: &Audit) -> Result<bool> {
     let settings = AuditSettings {
         rpc_url: chain.rpc_url.clone(),
         registry: chain.registry,
+        kind: chain.kind,
         start_block: chain.registry_deployed_at_block,
         postgres_url,
         topic,

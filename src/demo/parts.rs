@@ -47,6 +47,7 @@ pub fn configure(stack: &Stack, data: &Path) -> Result<(Config, PathBuf)> {
             registry: at.registry.ok_or_eyre(missing)?,
             registry_deployed_at_block: at.registry_deployed_at_block.ok_or_eyre(missing)?,
             ens_registry: at.ens_registry.ok_or_eyre(missing)?,
+            ..Chain::default()
         },
         postgres: Postgres { url: at.postgres_url.ok_or_eyre(missing)? },
         kafka: Some(Kafka { bootstrap: at.kafka_bootstrap.ok_or_eyre(missing)?, ..Kafka::default() }),

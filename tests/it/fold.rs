@@ -92,7 +92,7 @@ pub async fn fold_postgres(registry: Registry, pool: &PgPool) -> Result<Folded, 
     fold(registry, entries.collect::<Result<Vec<_>, _>>().map_err(|error| error.to_string())?)
 }
 
-fn log(origin: &Origin) -> (u64, u64) {
+fn log(origin: &Origin) -> (u64, Option<u64>) {
     (origin.block_number, origin.log_index)
 }
 
@@ -136,6 +136,7 @@ impl Folded {
             Event::CertificateRevoked { subject, fingerprint } => {
                 self.certificates.insert((subject, fingerprint), true);
             }
+            other => return Err(format!("{position} is no event of the registry: {other:?}")),
         }
         Ok(())
     }

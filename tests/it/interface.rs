@@ -31,7 +31,7 @@ fn the_example_configuration_is_complete_and_parses() {
     assert!(told.contains("keystore"), "{told}");
     let sections: toml::Table = text.parse().expect("TOML");
     for section in
-        ["chain", "postgres", "kafka", "aws", "identity", "site", "executor", "verifier", "api", "operations"]
+        ["chain", "postgres", "kafka", "aws", "identity", "site", "executor", "verifier", "api", "operations", "source"]
     {
         assert!(sections.contains_key(section), "{section} is missing in the example");
     }

@@ -15,13 +15,13 @@ pub(crate) struct Certificate {
     subject: Address,
     /// SHA-256 of the certificate's DER bytes.
     fingerprint: ContentId,
-    /// Where the subject's documents are served.
-    uri: String,
+    /// Where the subject's documents are served; null with the paper's contract, as is the validity.
+    uri: Option<String>,
     /// Start of validity, Unix seconds.
-    not_before_s: Long,
+    not_before_s: Option<Long>,
     /// End of validity, Unix seconds.
-    not_after_s: Long,
-    /// The subject's signature, 0x and hex.
+    not_after_s: Option<Long>,
+    /// The subject's signature, 0x and hex; of the paper's contract its three parts as they were given, which that does not check.
     signature: String,
     /// Its revocation; null while it stands.
     revocation: Option<Revocation>,
@@ -52,8 +52,8 @@ impl Certificate {
             subject: Address(row.subject),
             fingerprint: ContentId(row.fingerprint),
             uri: row.uri,
-            not_before_s: Long(row.not_before_s),
-            not_after_s: Long(row.not_after_s),
+            not_before_s: row.not_before_s.map(Long),
+            not_after_s: row.not_after_s.map(Long),
             signature: row.signature,
             revocation: revocation.map(|(position, block_number)| Revocation {
                 position: Position(position),

@@ -15,8 +15,8 @@ use super::{
 const ACTIVITY: &str = "
     select address,
            count(*) filter (where kind = 'model_registered') as models,
-           count(*) filter (where kind = 'instance_registered') as instances,
-           count(*) filter (where kind = 'state_registered') as states,
+           count(*) filter (where kind in ('instance_registered', 'itrex_instance_registered')) as instances,
+           count(*) filter (where kind in ('state_registered', 'itrex_state_registered')) as states,
            count(*) filter (where kind = 'transition_requested') as requests,
            min(block_timestamp_s) as first_seen_s, max(block_timestamp_s) as last_seen_s
     from (

@@ -31,6 +31,20 @@ pub(crate) enum EventKind {
     CertificateBound,
     /// A certificate is no longer to be trusted.
     CertificateRevoked,
+    /// The paper's contract: a model became known, or was overwritten.
+    ItrexModelRegistered,
+    /// The paper's contract: a run began, or was overwritten.
+    ItrexInstanceRegistered,
+    /// The paper's contract: a state was entered, or moved to another run.
+    ItrexStateRegistered,
+    /// The paper's contract: somebody says that one state followed another.
+    ItrexTransitionRegistered,
+    /// The paper's contract: a run ended, until it is registered again.
+    ItrexInstanceTerminated,
+    /// The paper's contract: a client is to learn of a state.
+    ItrexClientNotified,
+    /// The paper's contract: a certificate was registered, by calldata alone.
+    ItrexCertificateRegistered,
 }
 
 /// Why an entry no longer holds.
@@ -69,9 +83,9 @@ pub(crate) struct JournalEntry {
     block: Block,
     /// Transaction of the registration.
     transaction_hash: Hash,
-    /// Place of the log in the block.
-    log_index: i32,
-    /// Place of the event in the log: a batch's states share one log.
+    /// Place of the log in the block; null if only calldata tells of it.
+    log_index: Option<i32>,
+    /// Place of the event in the log (a batch's states share one log), or among the block's calls that no log tells of.
     item_index: i32,
     /// How far the journal had come when this was sent.
     watermark: Watermark,

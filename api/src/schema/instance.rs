@@ -26,8 +26,8 @@ pub(crate) struct Instance {
     issuer: Address,
     /// What it runs.
     model_id: ContentId,
-    /// Place among the issuer's instances, from 0.
-    ordinal: Long,
+    /// Place among the issuer's instances, from 0; null with the paper's contract, which counts none.
+    ordinal: Option<Long>,
     /// Place in the journal.
     position: Position,
     /// Block of its registration.
@@ -94,7 +94,7 @@ impl Instance {
             instance_id: ContentId(row.instance_id),
             issuer: Address(row.issuer),
             model_id: ContentId(row.model_id),
-            ordinal: Long(row.ordinal),
+            ordinal: row.ordinal.map(Long),
             position: Position(row.position),
             transaction_hash: Hash(row.transaction_hash),
             finality: Finality::named(&row.finality),
@@ -124,9 +124,9 @@ pub(crate) enum Outcome {
 /// The sealed end of a run.
 #[derive(Debug, SimpleObject)]
 pub(crate) struct Termination {
-    /// States in all.
-    count: Long,
-    /// How it ended.
+    /// States in all; null with the paper's contract, which counts none.
+    count: Option<Long>,
+    /// How it ended; null with the paper's contract, which does not tell.
     outcome: Option<Outcome>,
     /// Place in the journal.
     position: Position,
@@ -140,10 +140,11 @@ pub(crate) struct Termination {
 
 impl From<termination::Model> for Termination {
     fn from(row: termination::Model) -> Self {
-        let outcome: Option<runproof_protocol::head::Outcome> = serde_json::from_value(row.outcome.clone().into()).ok();
+        let outcome: Option<runproof_protocol::head::Outcome> =
+            row.outcome.as_ref().and_then(|name| serde_json::from_value(name.as_str().into()).ok());
         Self {
             block: block_of!(row),
-            count: Long(row.count),
+            count: row.count.map(Long),
             outcome: outcome.map(Outcome::from),
             position: Position(row.position),
             transaction_hash: Hash(row.transaction_hash),

@@ -22,7 +22,7 @@ pub(crate) struct State {
     issuer: Address,
     /// The run.
     instance_id: ContentId,
-    /// Place in the run, from 0.
+    /// Place in the run, from 0. The paper's contract numbers none: its states are counted in the chain's order.
     sequence: Long,
     /// Place in the journal.
     position: Position,

@@ -101,7 +101,7 @@ fn run_of(model: ContentId) -> sea_orm::sea_query::Expr {
     let runs = Query::select()
         .column(entry::Column::InstanceId)
         .from((sea_orm::sea_query::Alias::new("journal"), entry::Entity))
-        .and_where(entry::Column::Kind.eq("instance_registered"))
+        .and_where(entry::Column::Kind.is_in(["instance_registered", "itrex_instance_registered"]))
         .and_where(entry::Column::ModelId.eq(model.0))
         .to_owned();
     entry::Column::InstanceId.in_subquery(runs)

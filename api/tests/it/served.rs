@@ -97,6 +97,7 @@ pub async fn served_with(limits: Limits) -> Served {
     let allowed_origins = vec!["https://app.example".to_owned()];
     let settings = Settings {
         postgres_url: postgres_url.clone(),
+        sources: Default::default(),
         certificate,
         private_key,
         allowed_origins,

@@ -135,9 +135,12 @@ fn trailing_missing_or_dirty_bytes_are_malformed() {
 #[test]
 fn other_topics_are_no_event() {
     let foreign = Log { address: Address::ZERO, data: LogData::new_unchecked(vec![B256::ZERO], Bytes::new()) };
-    assert_eq!(decode(&foreign), Err(DecodeError::UnknownEvent(Some(B256::ZERO))));
+    assert_eq!(
+        decode(&foreign),
+        Err(DecodeError::UnknownEvent { topic: Some(B256::ZERO), contract: "InstanceRegistry" })
+    );
     let anonymous = Log { address: Address::ZERO, data: LogData::new_unchecked(vec![], Bytes::new()) };
-    assert_eq!(decode(&anonymous), Err(DecodeError::UnknownEvent(None)));
+    assert_eq!(decode(&anonymous), Err(DecodeError::UnknownEvent { topic: None, contract: "InstanceRegistry" }));
 
     let mut topics = log(&states(1)).topics().to_vec();
     topics[1] = B256::repeat_byte(0xff); // no address

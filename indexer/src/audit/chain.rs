@@ -4,6 +4,7 @@ use std::ops::RangeInclusive;
 
 use alloy::primitives::B256;
 use eyre::{Result, ensure};
+use runproof_contracts::ContractKind;
 
 use crate::{
     block::{Block, BlockRef},
@@ -32,8 +33,8 @@ impl Index {
         self.blocks.last().map(Block::reference)
     }
 
-    fn append(&mut self, blocks: Vec<Block>) {
-        let decoded = decode::decode(&blocks);
+    fn append(&mut self, kind: ContractKind, blocks: Vec<Block>) {
+        let decoded = decode::decode(kind, &blocks);
         self.items.extend(decoded.items);
         self.quarantined.extend(decoded.quarantined);
         self.blocks.extend(blocks.into_iter().map(|block| Block { logs: Vec::new(), ..block }));
@@ -58,7 +59,7 @@ pub(super) async fn index(source: &Source, range: RangeInclusive<u64>) -> Result
         let parent: Option<B256> = blocks.first().map(|block| block.parent_hash);
         let follows = index.tip().is_none_or(|tip| parent == Some(tip.hash));
         ensure!(follows, "the chain was reorganised while it was read: audit again");
-        index.append(blocks);
+        index.append(source.kind(), blocks);
         next = end + 1;
     }
     Ok(index)

@@ -108,7 +108,7 @@ fn fold(registry: Registry, items: &[Item]) -> (BTreeMap<(Address, InstanceId), 
     (runs, issuers)
 }
 
-fn log(origin: &Origin) -> (u64, u64) {
+fn log(origin: &Origin) -> (u64, Option<u64>) {
     (origin.block_number, origin.log_index)
 }
 

@@ -49,8 +49,8 @@ pub(super) fn entries_differ(
     super::report::differ(Place::Topic, "position", &by_position(journal), &by_position(topic))
 }
 
-/// A place on the chain: block, log, item.
-type Spot = (u64, u64, u64);
+/// A place on the chain: block, log (none: a call, which comes before), item.
+type Spot = (u64, Option<u64>, u64);
 
 fn spot(origin: &Origin) -> Spot {
     (origin.block_number, origin.log_index, origin.item_index)
@@ -140,7 +140,10 @@ impl<'a> Replay<'a> {
             }
             None => {
                 let (block, log, item) = spot(&item.origin);
-                let at = format!("block {block}, log {log}, item {item}");
+                let at = log.map_or_else(
+                    || format!("block {block}, call {item}"),
+                    |log| format!("block {block}, log {log}, item {item}"),
+                );
                 self.judged.differences.push(Difference::new(self.place, at, Some(expected), None));
             }
         }

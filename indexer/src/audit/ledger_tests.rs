@@ -12,7 +12,7 @@ fn item(n: u8, fork: u8) -> Item {
         block_hash,
         block_timestamp_s: 0,
         transaction_hash: block_hash,
-        log_index: 0,
+        log_index: Some(0),
         item_index: 0,
     };
     Item { origin, event: Event::ModelRegistered { issuer: Address::ZERO, model: ModelId(block_hash) } }

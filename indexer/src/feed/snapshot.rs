@@ -111,7 +111,7 @@ mod tests {
             block_hash: hash,
             block_timestamp_s: 0,
             transaction_hash: hash,
-            log_index: 0,
+            log_index: Some(0),
             item_index: 0,
         };
         JournalEntry { position, retraction: None, event, origin }

@@ -15,12 +15,12 @@ pub struct Model {
     pub subject: Vec<u8>,
     /// SHA-256 of the certificate's DER bytes.
     pub fingerprint: Vec<u8>,
-    /// Where the subject's documents are served.
-    pub uri: String,
+    /// Where the subject's documents are served; the paper's contract knows neither this nor a validity.
+    pub uri: Option<String>,
     /// Start of validity, Unix seconds.
-    pub not_before_s: i64,
+    pub not_before_s: Option<i64>,
     /// End of validity, Unix seconds.
-    pub not_after_s: i64,
+    pub not_after_s: Option<i64>,
     /// The subject's signature, 0x and hex.
     pub signature: String,
     /// Position of its revocation.

@@ -39,8 +39,8 @@ pub struct Model {
     pub block_timestamp_s: i64,
     /// Transaction of the registration, 32 bytes.
     pub transaction_hash: Vec<u8>,
-    /// Place of the log in the block.
-    pub log_index: i32,
+    /// Place of the log in the block; `None` if only calldata tells of it.
+    pub log_index: Option<i32>,
     /// Place in the log's batch.
     pub item_index: i32,
 }

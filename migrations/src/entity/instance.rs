@@ -17,8 +17,8 @@ pub struct Model {
     pub instance_id: Vec<u8>,
     /// Model id, 32 bytes.
     pub model_id: Vec<u8>,
-    /// Place among the issuer's instances, from 0.
-    pub ordinal: i64,
+    /// Place among the issuer's instances, from 0; the paper's contract counts none.
+    pub ordinal: Option<i64>,
     /// Block of the registration.
     pub block_number: i64,
     /// Its hash, 32 bytes.

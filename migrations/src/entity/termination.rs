@@ -15,10 +15,10 @@ pub struct Model {
     pub issuer: Vec<u8>,
     /// Instance id, 32 bytes.
     pub instance_id: Vec<u8>,
-    /// States in all.
-    pub count: i64,
-    /// `succeeded`, `failed`, `timed_out` or `aborted`.
-    pub outcome: String,
+    /// States in all; the paper's contract counts none.
+    pub count: Option<i64>,
+    /// `succeeded`, `failed`, `timed_out` or `aborted`; the paper's contract does not tell.
+    pub outcome: Option<String>,
     /// Block of the registration.
     pub block_number: i64,
     /// Its hash, 32 bytes.

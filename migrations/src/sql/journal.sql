@@ -57,11 +57,11 @@ create table journal.entry (
     block_hash          bytea not null references journal.block,
     block_timestamp_s   bigint not null,
     transaction_hash    bytea not null,
-    log_index           integer not null,
+    log_index           integer,                                  -- null if only calldata tells of it
     item_index          integer not null,
     recorded_at         timestamptz not null default now()
 );
-create unique index entry_origin on journal.entry (block_hash, log_index, item_index) where retracts is null and retracted_by is null;
+create unique index entry_origin on journal.entry (block_hash, log_index, item_index) nulls not distinct where retracts is null and retracted_by is null;
 create index entry_instance on journal.entry (instance_id, sequence) where instance_id is not null;
 create index entry_kind on journal.entry (kind, position);
 create index entry_issuer on journal.entry (issuer, position);
@@ -97,31 +97,42 @@ create view journal.applied as
 
 create view journal.model as
     select position, retracted_by, issuer, model_id, block_number, block_hash, block_timestamp_s, transaction_hash, finality
-    from journal.applied where kind = 'model_registered';
+    from journal.applied where kind in ('model_registered', 'itrex_model_registered');
 
 create view journal.instance as
     select i.position, i.retracted_by, i.issuer, i.instance_id, i.model_id, (i.event ->> 'ordinal')::bigint as ordinal,
            i.block_number, i.block_hash, i.block_timestamp_s, i.transaction_hash, i.finality
-    from journal.applied i where i.kind = 'instance_registered';
+    from journal.applied i where i.kind in ('instance_registered', 'itrex_instance_registered');
 
 create view journal.termination as
     select position, retracted_by, issuer, instance_id, (event ->> 'count')::bigint as count, event ->> 'outcome' as outcome,
            block_number, block_hash, block_timestamp_s, transaction_hash, finality
-    from journal.applied where kind = 'instance_terminated';
+    from journal.applied where kind in ('instance_terminated', 'itrex_instance_terminated');
 
+-- The paper's contract numbers nothing: its states are counted here, as the chain holds them.
 create view journal.state as
     select position, retracted_by, issuer, instance_id, content_id as state_id, sequence, predecessor,
            (event ->> 'batch')::bigint as batch, block_number, block_hash, block_timestamp_s, transaction_hash, log_index, item_index, finality
-    from journal.applied where kind = 'state_registered';
+    from journal.applied where kind = 'state_registered'
+    union all
+    select s.position, s.retracted_by, s.issuer, s.instance_id, s.content_id, n.before, null, n.before,
+           s.block_number, s.block_hash, s.block_timestamp_s, s.transaction_hash, s.log_index, s.item_index, s.finality
+    from journal.applied s cross join lateral (
+        select count(*) as before from journal.applied p
+        where p.kind = s.kind and p.issuer = s.issuer and p.instance_id = s.instance_id and p.position < s.position
+          and (p.retracted_by is null or p.retracted_by > s.position)) n
+    where s.kind = 'itrex_state_registered';
 
 create view journal.certificate as
-    select c.position, c.retracted_by, c.issuer as subject, c.content_id as fingerprint, c.event ->> 'uri' as uri,
+    select c.position, c.retracted_by,
+           case c.kind when 'certificate_bound' then c.issuer else decode(substr(c.event ->> 'subject', 3), 'hex') end as subject, c.content_id as fingerprint, c.event ->> 'uri' as uri,
            journal.clamped(c.event ->> 'not_before_s') as not_before_s, journal.clamped(c.event ->> 'not_after_s') as not_after_s,
            c.event ->> 'signature' as signature, r.position as revocation_position, r.block_number as revoked_at_block,
            c.block_number, c.block_hash, c.block_timestamp_s, c.transaction_hash, c.finality
     from journal.applied c
-    left join journal.applied r on r.kind = 'certificate_revoked' and r.issuer = c.issuer and r.content_id = c.content_id and r.retracted_by is null
-    where c.kind = 'certificate_bound';
+    left join journal.applied r
+      on c.kind = 'certificate_bound' and r.kind = 'certificate_revoked' and r.issuer = c.issuer and r.content_id = c.content_id and r.retracted_by is null
+    where c.kind in ('certificate_bound', 'itrex_certificate_registered');
 
 create view journal.transition_request as
     select position, retracted_by, issuer, instance_id, event ->> 'participant' as participant, sequence,

@@ -51,38 +51,38 @@ create view warehouse.registration as
 
 create view warehouse.d_model as
     select encode(model_id, 'hex') as model_hash, event as model_metadata, issuer_address
-    from warehouse.registration where kind = 'model_registered';
+    from warehouse.registration where kind in ('model_registered', 'itrex_model_registered');
 
 create view warehouse.d_instance as
     select encode(i.instance_id, 'hex') as instance_hash, encode(i.model_id, 'hex') as model_hash,
            i.event || jsonb_build_object('states', t.count, 'outcome', t.outcome) as instance_metadata, i.issuer_address, i.engine_id
     from warehouse.registration i
     left join journal.termination t on t.issuer = i.issuer and t.instance_id = i.instance_id and t.retracted_by is null
-    where i.kind = 'instance_registered';
+    where i.kind in ('instance_registered', 'itrex_instance_registered');
 
 create view warehouse.d_state as
     select encode(s.content_id, 'hex') as state_hash, encode(s.instance_id, 'hex') as instance_hash, s.issuer_address, s.sequence,
            v.state_name, to_timestamp(v.entered_at_ms / 1000.0) as entered_at, v.status as verdict
     from warehouse.registration s
     left join verdict.state v on v.issuer = s.issuer and v.instance_id = s.instance_id and v.sequence = s.sequence and v.state_id = s.content_id
-    where s.kind = 'state_registered';
+    where s.kind in ('state_registered', 'itrex_state_registered');
 
 create view warehouse.f_model as
     select encode(model_id, 'hex') as model_hash, transaction_hash, 1 as event_type_id, event_index, "timestamp", registered_at,
            issuer_address, finality
-    from warehouse.registration where kind = 'model_registered';
+    from warehouse.registration where kind in ('model_registered', 'itrex_model_registered');
 
 create view warehouse.f_instance as
     select encode(instance_id, 'hex') as instance_hash, transaction_hash, 2 as event_type_id, event_index, "timestamp", registered_at,
            issuer_address, engine_id, finality
-    from warehouse.registration where kind = 'instance_registered';
+    from warehouse.registration where kind in ('instance_registered', 'itrex_instance_registered');
 
 create view warehouse.f_state as
     select encode(content_id, 'hex') as state_hash, transaction_hash, 3 as event_type_id, event_index, "timestamp", registered_at,
            encode(instance_id, 'hex') as instance_hash, sequence, event_item, issuer_address, engine_id, finality
-    from warehouse.registration where kind = 'state_registered';
+    from warehouse.registration where kind in ('state_registered', 'itrex_state_registered');
 
--- A transition is a state's link to the one it was entered from, registered with it.
+-- A transition is a state's link to the one it was entered from, registered with it; of the paper's contract, what somebody registered as one.
 create view warehouse.f_transition as
     select encode(pre.content_id, 'hex') as pre_state_hash, encode(post.content_id, 'hex') as post_state_hash, post.transaction_hash,
            4 as event_type_id, post.event_index, post."timestamp", post.registered_at, encode(post.instance_id, 'hex') as instance_hash,
@@ -90,7 +90,11 @@ create view warehouse.f_transition as
     from warehouse.registration post
     join warehouse.registration pre
       on pre.kind = 'state_registered' and pre.issuer = post.issuer and pre.instance_id = post.instance_id and pre.sequence = post.predecessor
-    where post.kind = 'state_registered';
+    where post.kind = 'state_registered'
+    union all
+    select event ->> 'from_state', event ->> 'to_state', transaction_hash, 4, event_index, "timestamp", registered_at,
+           encode(instance_id, 'hex'), null, null, event_item, issuer_address, engine_id, finality
+    from warehouse.registration where kind = 'itrex_transition_registered';
 
 grant usage on schema warehouse to runproof_reader;
 grant select on all tables in schema warehouse to runproof_reader;

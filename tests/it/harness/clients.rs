@@ -39,7 +39,16 @@ impl World {
 
     /// The data that a GraphQL query answers with; it must not answer with errors.
     pub async fn graphql(&self, query: &str) -> Value {
-        let url = format!("{}/graphql", self.api_url);
+        self.graphql_at("/graphql", query).await
+    }
+
+    /// The same of a further source.
+    pub async fn graphql_of(&self, source: &str, query: &str) -> Value {
+        self.graphql_at(&format!("/sources/{source}/graphql"), query).await
+    }
+
+    async fn graphql_at(&self, path: &str, query: &str) -> Value {
+        let url = format!("{}{path}", self.api_url);
         let sent = self.http().post(url).json(&json!({ "query": query })).send().await.expect("the API answers");
         let mut answer: Value = sent.json().await.expect("JSON");
         assert_eq!(answer["errors"], Value::Null, "{query}");
@@ -48,17 +57,22 @@ impl World {
 
     /// All messages of the world's topic once there are `count`, no fewer and no more, by kcat with `read_committed`.
     pub async fn kcat(&self, count: usize) -> Vec<KafkaMessage> {
+        self.kcat_of(&self.topic, count).await
+    }
+
+    /// The same of another topic.
+    pub async fn kcat_of(&self, topic: &str, count: usize) -> Vec<KafkaMessage> {
         // kcat gives up where the topic is not made yet.
         eventually("the topic has as many messages", async || {
-            let messages = self.kcat_once().await;
+            let messages = self.kcat_once(topic).await;
             (messages.len() == count).then_some(messages)
         })
         .await
     }
 
-    async fn kcat_once(&self) -> Vec<KafkaMessage> {
+    async fn kcat_once(&self, topic: &str) -> Vec<KafkaMessage> {
         let bootstrap = stack().await.kafka().expect("started").bootstrap();
-        let arguments = ["-C", "-q", "-b", &bootstrap, "-t", &self.topic, "-o", "beginning", "-e"];
+        let arguments = ["-C", "-q", "-b", &bootstrap, "-t", topic, "-o", "beginning", "-e"];
         let mut command = Command::new("kcat");
         command.args(arguments).args(["-X", "isolation.level=read_committed", "-f", "%k\t%h\t%s\n"]);
         let output = tokio::time::timeout(std::time::Duration::from_secs(90), command.kill_on_drop(true).output());

@@ -11,6 +11,7 @@ use std::{
     time::Duration,
 };
 
+pub use clients::KafkaMessage;
 pub use command::{Role, free_port};
 pub use world::World;
 

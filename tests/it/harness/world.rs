@@ -11,7 +11,7 @@ use alloy::{
     providers::Provider,
 };
 use runproof_protocol::{InstanceId, verdict::Verdict};
-use runproof_stack::{CHAIN_ID, Registry, Stack};
+use runproof_stack::{CHAIN_ID, Chain, Registry, Stack};
 use sqlx::{PgPool, postgres::PgPoolOptions};
 use tempfile::TempDir;
 use tokio::sync::OnceCell;
@@ -204,6 +204,28 @@ impl World {
         let wei = U256::from(10).pow(U256::from(19));
         self.chain().await.fund(address, wei).await.expect("the development chain funds anybody");
         (folder, address)
+    }
+
+    /// Adds a source to the configuration, with a database of its own.
+    pub async fn add_source(&self, name: &str, chain: &Chain, kind: &str, contract: Address) -> PgPool {
+        let database_url = database(stack().await, &format!("{}_{name}", self.name)).await;
+        let text = format!(
+            r#"[[source]]
+name = "{name}"
+[source.chain]
+rpc_url = "{rpc}"
+ws_url = "{ws}"
+registry = "{contract}"
+kind = "{kind}"
+[source.postgres]
+url = "{database_url}"
+"#,
+            rpc = chain.http_url(),
+            ws = chain.ws_url(),
+        );
+        let configured = std::fs::read_to_string(self.config()).expect("it was written");
+        self.file("runproof.toml", configured + &text);
+        PgPoolOptions::new().max_connections(3).connect(&database_url).await.expect("the database answers")
     }
 
     fn configure(&self, shared: &Stack, database_url: &str, site: u16, api: u16, aws: Option<&str>) {
