@@ -114,6 +114,7 @@ pub async fn index(config: &Config, token: CancellationToken) -> Result<()> {
 pub fn verifier_settings(config: &Config) -> runproof_verifier::Settings {
     let chain = &config.chain;
     runproof_verifier::Settings {
+        kind: chain.kind,
         start_block: chain.registry_deployed_at_block,
         allow_private_addresses: config.verifier.allow_private_addresses,
         ..runproof_verifier::Settings::new(chain.rpc_url.clone(), chain.registry, chain.ens_registry)

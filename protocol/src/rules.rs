@@ -9,12 +9,15 @@
 //! | 5 protocol linked | [`certificate::protocol_linked`] | the binding's signature |
 //! | content | [`content::content`] | published bytes |
 //! | completeness | [`completeness::completeness`] | the published protocol, the proved head |
+//!
+//! Of the paper's own contract less can be said: [`itrex`].
 
 pub mod certificate;
 pub mod completeness;
 pub mod content;
 pub mod existence;
 pub mod issuer;
+pub mod itrex;
 pub mod registered;
 
 use crate::verdict::{Check, Finding, Status};

@@ -74,7 +74,7 @@ fn the_papers_contract_is_indexed_beside_ours() {
         register(&contract, caller, stranger).await;
         let model = world.file("flow.asl.json", crate::crash::slow_model(1));
         world.runproof(&["deploy", &model.to_string_lossy(), "--name", &world.name]).await;
-        let _roles = ["index", "serve"].map(|role| world.start(&[role]));
+        let _roles = ["index", "serve", "verdicts"].map(|role| world.start(&[role]));
 
         // Three states emit two logs each.
         const ENTRIES: usize = 1 + 1 + 6 + 1 + 1 + 1;
@@ -90,7 +90,39 @@ fn the_papers_contract_is_indexed_beside_ours() {
         served(&world, caller, stranger).await;
         world.runproof(&["audit", "--source", "paper"]).await;
         world.runproof(&["audit"]).await;
+        verdicts_say_what_cannot_be_proved(&world, &contract, stranger).await;
     });
+}
+
+/// What stands passes, until a stranger moves it; what the contract cannot prove is told so.
+async fn verdicts_say_what_cannot_be_proved(world: &World, contract: &Deployed, stranger: Address) {
+    let statuses = ["PASSED", "PASSED", "PASSED"];
+    let verdict = eventually("the run is verified", async || judged(world, statuses).await).await;
+    let found = |check: &str| {
+        let findings = verdict["findings"].as_array().expect("findings").iter();
+        findings.clone().find(|finding| finding["check"] == check).expect("each check is there").clone()
+    };
+    assert_eq!(found("MODEL_AND_INSTANCE_EXIST")["status"], "PASSED");
+    assert_eq!(found("ISSUER_KNOWN")["status"], "FAILED", "the caller has no name");
+    for check in ["CERTIFICATE_KNOWN", "PROTOCOL_LINKED", "CONTENT", "COMPLETENESS"] {
+        assert_eq!(found(check)["status"], "NOT_CHECKED", "{check}");
+    }
+    let why = found("COMPLETENESS")["detail"].to_string();
+    assert!(why.contains("no head, no count and no order"), "{why}");
+
+    assert!(send(contract.registerState_1(B256::repeat_byte(0x99), STATES[1]), stranger).await);
+    eventually("the state that was moved fails", async || judged(world, ["PASSED", "FAILED", "PASSED"]).await).await;
+}
+
+/// The run's verdict, once its states exist as told.
+async fn judged(world: &World, states: [&str; 3]) -> Option<Value> {
+    let query = "{ instances { nodes { instanceId verdict { findings { check status detail } }
+        states { nodes { verdict { findings { check status } } } } } } }";
+    let mut served = world.graphql_of("paper", query).await;
+    let run = served["instances"]["nodes"][0].take();
+    let of_state = |state: &Value| state["verdict"]["findings"][0]["status"].clone();
+    let found: Vec<Value> = run["states"]["nodes"].as_array()?.iter().map(of_state).collect();
+    (found == states).then(|| run["verdict"].clone())
 }
 
 fn told_is_what_happened(entries: &[JournalEntry], caller: Address, stranger: Address) {

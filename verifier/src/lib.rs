@@ -9,6 +9,7 @@ mod chain;
 mod documents;
 mod ens;
 mod error;
+mod itrex;
 mod proof;
 pub mod render;
 mod run;

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use alloy::primitives::Address;
+use runproof_contracts::ContractKind;
 use url::Url;
 
 /// Where to read, and how much to bear from a stranger's server.
@@ -10,8 +11,10 @@ use url::Url;
 pub struct Settings {
     /// JSON-RPC endpoint of a node, HTTP. May hold a key: it is never shown.
     pub rpc_url: Url,
-    /// The contract `InstanceRegistry`.
+    /// The contract.
     pub registry: Address,
+    /// Which contract that is.
+    pub kind: ContractKind,
     /// The ENS registry (EIP-137).
     pub ens_registry: Address,
     /// Block at which the contract was created: earlier ones hold none of its logs.
@@ -36,6 +39,7 @@ impl Settings {
         Self {
             rpc_url,
             registry,
+            kind: ContractKind::Registry,
             ens_registry,
             start_block: 0,
             log_range: 10_000,

@@ -54,7 +54,8 @@ const TOUCHED: &str = "
     ), touched as (
         select issuer, instance_id, max(position) as position,
                max(block_number) filter (where retracts is null and retracted_by is null) as block_number
-        from entry where kind in ('instance_registered', 'state_registered', 'instance_terminated')
+        from entry where kind in ('instance_registered', 'state_registered', 'instance_terminated',
+                                 'itrex_instance_registered', 'itrex_state_registered', 'itrex_instance_terminated')
         group by issuer, instance_id
         union all
         select i.issuer, i.instance_id, max(c.position), max(c.block_number) filter (where c.retracts is null and c.retracted_by is null)

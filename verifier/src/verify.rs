@@ -3,6 +3,7 @@
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use alloy::primitives::Address;
+use runproof_contracts::ContractKind;
 use runproof_protocol::{
     InstanceId,
     rules::{
@@ -20,7 +21,7 @@ use crate::{
     certificate::presented,
     chain::{Chain, Pinned},
     documents::{self, Documents, Protocol, Sourced},
-    ens,
+    ens, itrex,
     site::{self, Site},
 };
 
@@ -34,6 +35,9 @@ pub async fn verify(
     issuer: Option<Address>,
     instance: InstanceId,
 ) -> Result<Verdict, VerifyError> {
+    if settings.kind == ContractKind::Itrex {
+        return itrex::verify(settings, issuer, instance).await;
+    }
     let chain = Chain::connect(settings).await?;
     let issuer = match issuer {
         Some(issuer) => issuer,
