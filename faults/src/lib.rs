@@ -9,6 +9,7 @@ mod kafka_proxy;
 mod line;
 mod lines;
 mod load;
+mod node;
 mod postgres_proxy;
 mod process;
 mod rpc_proxy;

@@ -8,7 +8,7 @@ use rand::rngs::StdRng;
 
 use crate::{
     ground::Ground,
-    lines::{brokers, crashes, databases, forks, nodes, providers, strangers, writers},
+    lines::{brokers, crashes, databases, engine, forks, nodes, providers, strangers, writers},
     table::Row,
 };
 
@@ -61,7 +61,7 @@ const fn line(number: u8, fault: &'static str, full: u64, short: u64) -> Line {
 }
 
 /// In the order in which they are done.
-pub(crate) const LINES: [Line; 22] = [
+pub(crate) const LINES: &[Line] = &[
     line(1, "kill -9 of the indexer at random, while blocks come and go", 200, 3),
     line(2, "kill -9 before and after a commit to Postgres and each step of a Kafka transaction", 120, 10),
     line(3, "reorganisations of depth 1 to 63, by two methods", 500, 4),
@@ -84,6 +84,9 @@ pub(crate) const LINES: [Line; 22] = [
     line(21, "messages that are not delivered in time, or whose delivery is told too late", 60, 1),
     line(22, "the writer loses its lease's session only", 100, 2),
     line(23, "three writers race", 30, 1),
+    line(36, "as line 3, by a real geth that the engine API drives, down to the last final block", 150, 2),
+    line(37, "as line 4, by a real geth", 75, 1),
+    line(38, "as line 5, by a real geth", 10, 1),
 ];
 
 impl Line {
@@ -122,6 +125,9 @@ impl Line {
             20 => writers::zombie(ground, random, times).boxed(),
             21 => brokers::timed_out(ground, random, times).boxed(),
             22 => writers::session_lost(ground, random, times).boxed(),
+            36 => engine::deep(ground, random, times).boxed(),
+            37 => engine::there_and_back(ground, random, times).boxed(),
+            38 => engine::below_finalized(ground, random, times).boxed(),
             _ => writers::race(ground, random, times).boxed(),
         }
     }

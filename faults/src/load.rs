@@ -15,8 +15,12 @@ use rand::{Rng, rngs::StdRng, seq::IndexedRandom};
 use runproof_contracts::InstanceRegistry;
 use runproof_stack::Chain;
 
+use crate::node::Node;
+
 /// Enough for any transaction here; estimating would look at a block that is not there yet.
 const GAS: u64 = 20_000_000;
+const MAX_FEE_WEI: u128 = 10_000_000_000;
+const TIP_WEI: u128 = 1_000_000_000;
 const RECEIPT_EVERY: Duration = Duration::from_millis(20);
 /// Runs that may still grow.
 const GROWING: usize = 12;
@@ -38,15 +42,20 @@ pub(crate) struct Load {
     runs: Vec<(Address, B256)>,
 }
 
+/// With gas, and a price that any block here takes.
+pub(crate) fn paid(transaction: TransactionRequest) -> TransactionRequest {
+    transaction.with_gas_limit(GAS).with_max_fee_per_gas(MAX_FEE_WEI).with_max_priority_fee_per_gas(TIP_WEI)
+}
+
 impl Load {
-    /// By the chain's unlocked accounts.
-    pub(crate) async fn new(chain: &Chain, registry: Address) -> Result<Self> {
-        let issuers = chain.provider().get_accounts().await?.into_iter().skip(1).take(4).collect();
+    /// By the node's accounts.
+    pub(crate) async fn new(chain: &impl Node, registry: Address) -> Result<Self> {
+        let issuers = chain.accounts().await?.into_iter().skip(1).take(4).collect();
         Ok(Self { registry, issuers, runs: Vec::new() })
     }
 
     /// So many blocks, each with up to one transaction of each issuer.
-    pub(crate) async fn blocks(&mut self, chain: &Chain, random: &mut StdRng, blocks: u64) -> Result<()> {
+    pub(crate) async fn blocks(&mut self, chain: &impl Node, random: &mut StdRng, blocks: u64) -> Result<()> {
         for _ in 0..blocks {
             let mut sent = Vec::new();
             for issuer in self.issuers.clone() {
@@ -83,7 +92,7 @@ impl Load {
         Ok(())
     }
 
-    async fn included(&self, chain: &Chain, hash: B256) -> Result<()> {
+    async fn included(&self, chain: &impl Node, hash: B256) -> Result<()> {
         for _ in 0..250 {
             if chain.provider().get_transaction_receipt(hash).await?.is_some() {
                 return Ok(());
@@ -94,7 +103,7 @@ impl Load {
     }
 
     /// Sends a new run, or goes on with one that the chain still has.
-    async fn send(&mut self, chain: &Chain, random: &mut StdRng, issuer: Address) -> Result<B256> {
+    async fn send(&mut self, chain: &impl Node, random: &mut StdRng, issuer: Address) -> Result<B256> {
         let ours: Vec<B256> = self.runs.iter().filter(|(by, _)| *by == issuer).map(|(_, instance)| *instance).collect();
         let old = ours.choose(random).copied().filter(|_| random.random_bool(0.7));
         let mut calls = match old {
@@ -106,7 +115,7 @@ impl Load {
         }
         let input = InstanceRegistry::multicallCall { calls }.abi_encode();
         let transaction = TransactionRequest::default().with_from(issuer).with_to(self.registry).with_input(input);
-        let pending = chain.provider().send_transaction(transaction.with_gas_limit(GAS)).await.wrap_err("sending")?;
+        let pending = chain.provider().send_transaction(paid(transaction)).await.wrap_err("sending")?;
         Ok(*pending.tx_hash())
     }
 
@@ -124,7 +133,13 @@ impl Load {
     }
 
     /// Nothing if the run has ended or is no longer on the chain.
-    async fn grow(&self, chain: &Chain, random: &mut StdRng, issuer: Address, instance: B256) -> Result<Vec<Bytes>> {
+    async fn grow(
+        &self,
+        chain: &impl Node,
+        random: &mut StdRng,
+        issuer: Address,
+        instance: B256,
+    ) -> Result<Vec<Bytes>> {
         let contract = InstanceRegistry::new(self.registry, chain.provider());
         let held =
             contract.instanceOf(issuer, instance).block(BlockId::latest()).call().await.wrap_err("asking for a run")?;

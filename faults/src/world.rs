@@ -2,7 +2,7 @@
 
 use std::{path::PathBuf, time::Duration};
 
-use alloy::{eips::BlockNumberOrTag, primitives::B256, providers::Provider};
+use alloy::primitives::B256;
 use eyre::{Context, OptionExt, Result, bail, ensure};
 use runproof_indexer::audit::Report;
 use runproof_stack::{Chain, Registry, Stack};
@@ -11,6 +11,7 @@ use tokio::process::Command;
 
 use crate::{
     ground::{self, Ground},
+    node::{self, Node},
     process::Indexer,
 };
 
@@ -29,7 +30,8 @@ pub(crate) struct World<'a> {
     pub(crate) registry: Registry,
     pub(crate) pool: PgPool,
     pub(crate) database_url: String,
-    stack: Stack,
+    /// Its chain, if that is of the stack.
+    stack: Option<Stack>,
 }
 
 /// What the indexer is told instead of the parts themselves.
@@ -47,20 +49,36 @@ impl<'a> World<'a> {
     /// A chain with the contract and some empty blocks; the indexer is led to the parts themselves.
     pub(crate) async fn new(ground: &'a Ground) -> Result<Self> {
         let name = ground.name();
-        let folder = ground.folder.join(&name);
-        let stack = ground::chain(&folder.join("first")).await?;
+        let stack = ground::chain(&ground.folder.join(&name).join("first")).await?;
         let registry = stack.chain()?.registry().ok_or_eyre("the chain has no registry")?;
         stack.chain()?.mine(PRELUDE).await?;
+        let rpc_url = stack.chain()?.http_url();
+        Self::made(ground, name, registry, Some(stack), rpc_url).await
+    }
+
+    /// On another node that has the contract.
+    pub(crate) async fn on(ground: &'a Ground, name: String, registry: Registry, node: &impl Node) -> Result<Self> {
+        Self::made(ground, name, registry, None, node.http_url()).await
+    }
+
+    async fn made(
+        ground: &'a Ground,
+        name: String,
+        registry: Registry,
+        stack: Option<Stack>,
+        rpc_url: String,
+    ) -> Result<Self> {
+        let folder = ground.folder.join(&name);
         let database_url = ground.database(&name).await?;
         let pool = PgPoolOptions::new().max_connections(2).connect_lazy(&database_url)?;
         let world = Self { ground, name, folder, registry, pool, database_url, stack };
-        world.detour(&Detours::default())?;
+        world.detour(&Detours { rpc_url: Some(rpc_url), ..Detours::default() })?;
         std::fs::copy(world.config(), world.folder.join("direct.toml"))?;
         Ok(world)
     }
 
     pub(crate) fn chain(&self) -> Result<&Chain> {
-        Ok(self.stack.chain()?)
+        Ok(self.stack.as_ref().ok_or_eyre("this world's chain is not of the stack")?.chain()?)
     }
 
     /// Another chain that has all blocks of this one so far.
@@ -74,7 +92,10 @@ impl<'a> World<'a> {
         }
         chain.restart().await?;
         let second = ground::chain(&self.folder.join("second")).await?;
-        ensure!(head(chain).await? == head(second.chain()?).await?, "the chain saved another head than it has");
+        ensure!(
+            node::head(chain).await? == node::head(second.chain()?).await?,
+            "the chain saved another head than it has"
+        );
         Ok(second)
     }
 
@@ -119,7 +140,7 @@ impl<'a> World<'a> {
     }
 
     /// What `runproof audit` says against this chain; empty if all agrees. The indexer should be running.
-    pub(crate) async fn audit(&self, chain: &Chain) -> Result<Vec<String>> {
+    pub(crate) async fn audit(&self, chain: &impl Node) -> Result<Vec<String>> {
         let mut command = Command::new(&self.ground.binary);
         command.arg("--config").arg(self.folder.join("direct.toml"));
         command.args(["audit", "--json", "--patience"]).arg(PATIENCE.as_secs().to_string());
@@ -137,8 +158,8 @@ impl<'a> World<'a> {
     }
 
     /// Waits until the journal's cursor is the chain's head.
-    pub(crate) async fn caught_up(&self, chain: &Chain) -> Result<()> {
-        let (_, hash) = head(chain).await?;
+    pub(crate) async fn caught_up(&self, chain: &impl Node) -> Result<()> {
+        let (_, hash) = node::head(chain).await?;
         self.until("the journal comes to the chain's head", || self.cursor_is(hash)).await
     }
 
@@ -185,13 +206,8 @@ impl<'a> World<'a> {
     /// Ends the world; its folder stays.
     pub(crate) async fn end(self) {
         self.pool.close().await;
-        self.stack.stop().await;
+        if let Some(stack) = self.stack {
+            stack.stop().await;
+        }
     }
-}
-
-/// Number and hash of a chain's newest block.
-pub(crate) async fn head(chain: &Chain) -> Result<(u64, B256)> {
-    let block = chain.provider().get_block_by_number(BlockNumberOrTag::Latest).await?;
-    let header = block.ok_or_eyre("the chain has no block")?.header;
-    Ok((header.inner.number, header.hash))
 }

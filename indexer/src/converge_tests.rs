@@ -45,7 +45,7 @@ impl Chain {
     }
 
     /// What the journal is to become.
-    fn from_start(&self) -> Vec<BlockRef> {
+    fn since_start(&self) -> Vec<BlockRef> {
         (self.start..=self.head().number).filter_map(|number| self.block(number)).collect()
     }
 }
@@ -191,10 +191,10 @@ impl StateMachineTest for Machine {
             Transition::Settle { span } => {
                 journal.settle(chain, span);
                 // A node that lags behind the journal, on the same chain, is waited for.
-                let common = journal.canonical.len().min(chain.from_start().len());
+                let common = journal.canonical.len().min(chain.since_start().len());
                 let shown =
                     if chain.head().number + 1 < journal.next(chain) { common } else { journal.canonical.len() };
-                assert_eq!(journal.canonical[..shown], chain.from_start());
+                assert_eq!(journal.canonical[..shown], chain.since_start());
             }
             Transition::Reorganise { .. } | Transition::Lag(_) => {}
         }

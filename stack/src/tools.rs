@@ -32,6 +32,11 @@ impl Tools {
         self.own("anvil", &format!("foundry/node_modules/@foundry-rs/anvil-linux-{machine}/bin/anvil"))
     }
 
+    /// The Ethereum node whose reorganisations the fault campaign drives.
+    pub(crate) fn geth(&self) -> Result<PathBuf, StackError> {
+        self.own("geth", "geth/bin/geth")
+    }
+
     /// The Step Functions emulator.
     pub(crate) fn moto_server(&self) -> Result<PathBuf, StackError> {
         self.own("the moto server", "moto/bin/moto_server")

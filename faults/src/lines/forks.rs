@@ -12,8 +12,9 @@ use crate::{
     ground::Ground,
     line::Outcome,
     load::{Load, Method},
+    node::head,
     rpc_proxy::RpcProxy,
-    world::{Detours, World, head},
+    world::{Detours, World},
 };
 
 /// Blocks behind the head that the development chain calls final.
@@ -64,10 +65,10 @@ pub(crate) async fn deep(ground: &Ground, random: &mut StdRng, times: u64) -> Re
     Ok(outcome)
 }
 
-const RETRACTIONS: &str = "select count(*) from journal.entry where retracts is not null";
+pub(super) const RETRACTIONS: &str = "select count(*) from journal.entry where retracts is not null";
 
 /// Rows that stand above a block.
-async fn removed(world: &World<'_>, fork: u64) -> Result<i64> {
+pub(super) async fn removed(world: &World<'_>, fork: u64) -> Result<i64> {
     let sql =
         "select count(*) from journal.entry where retracts is null and retracted_by is null and block_number > $1";
     Ok(sqlx::query_scalar(sql).bind(i64::try_from(fork)?).fetch_one(&world.pool).await?)

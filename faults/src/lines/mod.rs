@@ -3,6 +3,7 @@
 pub(crate) mod brokers;
 pub(crate) mod crashes;
 pub(crate) mod databases;
+pub(crate) mod engine;
 pub(crate) mod forks;
 pub(crate) mod nodes;
 pub(crate) mod providers;
