@@ -2,7 +2,7 @@
 TOOLS := $(or $(RUNPROOF_TOOLS),$(or $(XDG_CACHE_HOME),$(HOME)/.cache)/runproof/tools)
 CARGO_DENY := $(TOOLS)/cargo-deny/bin/cargo-deny
 
-.PHONY: help setup setup-tests demo test faults contracts lint bench-indexer
+.PHONY: help setup setup-tests demo test faults fuzz contracts lint bench-indexer
 
 help: ## This list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -20,9 +20,17 @@ demo: setup ## Starts everything and runs a workflow; ARGS=--once ends after it
 test: setup-tests contracts ## Runs all tests on the real parts
 	cargo test --workspace
 
-faults: setup-tests ## Runs the fault campaign, about an hour; ARGS="--seed N --line K --times M"
-	cargo build
-	cargo run -p runproof-faults -- $(ARGS)
+faults: ## Runs the fault campaign, about two hours; ARGS="--seed N --line K --times M"
+	@stack/install.sh --faults
+	cargo build --workspace
+	target/debug/runproof-faults $(ARGS)
+
+fuzz: ## Fuzzes what reads bytes of strangers, TIME seconds each [1800]; needs a nightly toolchain
+	@stack/install.sh --fuzz
+	cp Cargo.lock fuzz/Cargo.lock
+	for target in log_decoder rpc_answer; do \
+	  mkdir -p fuzz/corpus/$$target && PATH=$(TOOLS)/cargo-fuzz/bin:$$PATH cargo +nightly fuzz run --sanitizer none $$target \
+	    fuzz/corpus/$$target fuzz/seeds/$$target -- -max_total_time=$(or $(TIME),1800) || exit 1; done
 
 contracts: setup-tests ## Formats, builds and tests the contracts, and compares the committed artifact
 	cd contracts && ./forge.sh fmt --check && ./build.sh --check && ./forge.sh test --offline

@@ -8,24 +8,30 @@
 use alloy::{
     primitives::{B256, IntoLogData, Log, LogData},
     rpc::types::Log as PlacedLog,
+    sol_types::SolEventInterface,
 };
 use libfuzzer_sys::fuzz_target;
 use runproof_contracts::{ContractKind, InstanceRegistry::InstanceRegistryEvents};
-use runproof_indexer::{block::Block, decode};
+use runproof_indexer::{
+    block::Block,
+    decode::{self, Item},
+};
+use runproof_protocol::event::Event;
 
 fuzz_target!(|input: &[u8]| {
     let Some(log) = log(input) else { return };
-    let decoded = decode::decode(ContractKind::Registry, &[block(log.clone())]);
-    if !decoded.quarantined.is_empty() {
-        assert!(decoded.items.is_empty(), "a log is taken whole or not at all");
-        return;
-    }
-    assert!(!decoded.items.is_empty(), "no log is lost");
-    let event = InstanceRegistryEvents::decode_raw_log(log.topics(), &log.data.data).expect("it was decoded");
-    assert_eq!(event.to_log_data(), log.data, "the contract would have written it otherwise");
-    for item in decoded.items {
-        let text = serde_json::to_vec(&item.event).expect("an event is written");
-        assert_eq!(serde_json::from_slice::<runproof_protocol::event::Event>(&text).expect("and read"), item.event);
+    for kind in [ContractKind::Registry, ContractKind::Itrex] {
+        let decoded = decode::decode(kind, &[block(log.clone())]);
+        assert!(decoded.items.is_empty() || decoded.quarantined.is_empty(), "a log is taken whole or not at all");
+        if kind == ContractKind::Registry && decoded.quarantined.is_empty() {
+            assert!(!decoded.items.is_empty(), "no log is lost");
+            let event = InstanceRegistryEvents::decode_raw_log(log.topics(), &log.data.data).expect("it was decoded");
+            assert_eq!(event.to_log_data(), log.data, "the contract would have written it otherwise");
+        }
+        for Item { event, .. } in decoded.items {
+            let text = serde_json::to_vec(&event).expect("an event is written");
+            assert_eq!(serde_json::from_slice::<Event>(&text).expect("and read"), event);
+        }
     }
 });
 

@@ -186,26 +186,29 @@ pub(crate) async fn below_finalized(ground: &Ground, random: &mut StdRng, times:
         let mut driven = Driven::start(ground, random).await?;
         let mut indexer = driven.world.index()?;
         driven.load.blocks(&driven.geth, random, 12).await?;
-        driven.advance_finality(random.random_range(0..4)).await?;
+        // geth goes to no block below a final one, but to another fork: this must be there before.
+        let depth = random.random_range(2..=10);
+        let (a, b) = driven.fork(random, depth).await?;
+        driven.geth.choose(a, NOTHING, NOTHING).await?;
+        driven.advance_finality(random.random_range(0..depth)).await?;
         driven.load.blocks(&driven.geth, random, 2).await?;
+        let (_, newest) = head(&driven.geth).await?;
         // Everything is also in the topic before the chain lies.
         outcome.broken.extend(driven.world.audit(&driven.geth).await?);
         let rows = driven.world.number(ROWS).await?;
-        let depth = head(&driven.geth).await?.0 - driven.finalized.0 + random.random_range(1..6);
-        let (old, _) = if live {
-            driven.fork(random, depth).await?
+        if live {
+            driven.geth.choose(b, NOTHING, NOTHING).await?;
         } else {
             indexer.stop().await?;
-            let heads = driven.fork(random, depth).await?;
+            driven.geth.choose(b, NOTHING, NOTHING).await?;
             indexer = driven.world.index()?;
-            heads
-        };
+        }
         let name = driven.world.name.clone();
         match indexer.ended(Duration::from_secs(60)).await {
             Some(status) if !status.success() && indexer.log().contains("nothing was written") => {}
             other => outcome.broken.push(format!("{name}: it ended with {other:?}, without the alarm")),
         }
-        driven.geth.choose(old, NOTHING, NOTHING).await?;
+        driven.geth.choose(newest, NOTHING, NOTHING).await?;
         outcome.broken.extend(driven.world.audit(&driven.geth).await?);
         if driven.world.number(ROWS).await? != rows {
             outcome.broken.push(format!("{name}: the journal has grown"));
