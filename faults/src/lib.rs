@@ -22,7 +22,7 @@ use std::path::PathBuf;
 
 use eyre::Result;
 use rand::{SeedableRng, rngs::StdRng};
-use tracing::info;
+use tracing::{info, warn};
 
 use crate::{ground::Ground, line::LINES};
 pub use crate::{
@@ -58,7 +58,8 @@ impl Campaign {
             info!(line = line.number, times, "{}", line.fault);
             let mut random = StdRng::seed_from_u64(self.seed.wrapping_mul(1_000).wrapping_add(line.number.into()));
             let row = line.run(&ground, &mut random, times).await;
-            info!(line = line.number, seconds = row.seconds, "{}", row.figure);
+            info!(line = line.number, tried = row.tried, seconds = row.seconds, "{}", row.figure);
+            row.broken.iter().for_each(|broken| warn!(line = line.number, broken, "does not hold"));
             table.rows.push(row);
         }
         ground.stop().await;
