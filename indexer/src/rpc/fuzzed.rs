@@ -35,7 +35,7 @@ pub fn read(body: &[u8]) {
 fn check_receipts(receipts: Vec<Receipt>) {
     let Some(first) = receipts.first() else { return };
     let contract = first.logs.first().map_or(first.from, |log| log.address);
-    let mut header = Header { hash: first.block_hash, ..Header::default() };
+    let mut header: Header = Header { hash: first.block_hash, ..Header::default() };
     header.inner.receipts_root = crate::receipt::root(&receipts);
     let mut blocks = check::logs(std::slice::from_ref(&header), vec![], contract).unwrap_or_default();
     for block in &mut blocks {
@@ -46,7 +46,7 @@ fn check_receipts(receipts: Vec<Receipt>) {
 
 /// Admits every log of its block.
 fn header_of(log: &Log) -> Header {
-    let mut header = Header { hash: log.block_hash.unwrap_or_default(), ..Header::default() };
+    let mut header: Header = Header { hash: log.block_hash.unwrap_or_default(), ..Header::default() };
     header.inner.number = log.block_number.unwrap_or_default();
     header.inner.logs_bloom.0.0 = [0xff; 256];
     header
