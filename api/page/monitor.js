@@ -3,7 +3,7 @@
 import { Live } from "./socket.js";
 import { showConnection, showInstance, showWatermark, sortInstances } from "./view.js";
 
-const WATERMARK = "position blockNumber finalized chainId contract";
+const WATERMARK = "position blockNumber safe finalized chainId contract";
 const VERDICT = "status checkedAt asOfBlock { number } findings { check meaning status expected found source detail }";
 const INSTANCE = `
   instanceId issuer modelId stateCount block { number timestampS } transactionHash finality

@@ -9,6 +9,7 @@ const GRADES = {
 const WORST = ["FAILED", "UNAVAILABLE", "NOT_CHECKED", "PASSED"];
 const ENDS = { SUCCEEDED: "run succeeded", FAILED: "run failed", TIMED_OUT: "run timed out", ABORTED: "run stopped" };
 const CONNECTIONS = { connecting: "connecting…", live: "live", lost: "connection lost, trying again…" };
+const FINALITIES = { included: "included; not final yet", safe: "safe", finalized: "final" };
 const NAMES = {
   STATE_EXISTS: "State registered",
   MODEL_AND_INSTANCE_EXIST: "Model and run registered",
@@ -88,7 +89,7 @@ const cell = (label, className, ...content) => element("span", { className: `cel
 function showState(item, state) {
   const status = state.verdict?.status ?? "NOT_CHECKED";
   const name = state.stateName ?? `State ${state.sequence}`;
-  Object.assign(item.dataset, { state: state.stateId, sequence: state.sequence, status: GRADES[status][0], finality: state.finality.toLowerCase() });
+  Object.assign(item.dataset, { state: state.stateId, sequence: state.sequence, status: GRADES[status][0], block: state.block.number });
   fold(item.firstElementChild, [
     cell("", "sequence", String(state.sequence)),
     cell("State", "name", element("strong", { text: name })),
@@ -101,10 +102,16 @@ function showState(item, state) {
       ["State id", element("code", { text: state.stateId })],
       ["Transaction", element("code", { text: state.transactionHash })],
       ["Registered", time(state.block.timestampS * 1000)],
-      ["On the chain", { INCLUDED: "included; not final yet", SAFE: "safe", FINALIZED: "final" }[state.finality]],
+      ["On the chain", element("span", { className: "finality" })],
     ]),
     evidence(state.verdict),
   ]);
+  showFinality(item, state.finality.toLowerCase());
+}
+
+function showFinality(item, finality) {
+  item.dataset.finality = finality;
+  item.querySelector(".finality").textContent = FINALITIES[finality];
 }
 
 /** An issuer may register the same content twice in a run. */
@@ -204,12 +211,16 @@ export function sortInstances() {
 
 export function showWatermark(watermark) {
   if (!watermark) return;
-  const { position, blockNumber, finalized, chainId, contract } = watermark;
+  const { position, blockNumber, safe, finalized, chainId, contract } = watermark;
   byId("position").textContent = number(position);
   byId("block").textContent = blockNumber === null ? "–" : number(blockNumber);
   byId("finalized").textContent = number(finalized);
   byId("chain").textContent = chainId;
   byId("contract").replaceChildren(hash(contract));
+  for (const item of document.querySelectorAll("li[data-finality]")) {
+    const { block } = item.dataset;
+    showFinality(item, block <= finalized ? "finalized" : block <= safe ? "safe" : "included");
+  }
 }
 
 export function showConnection(status) {

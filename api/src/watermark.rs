@@ -4,7 +4,10 @@ use async_graphql::SimpleObject;
 use runproof_migrations::entity::source;
 use sea_orm::{DatabaseConnection, DbErr, EntityTrait, QueryOrder};
 
-use crate::schema::scalars::{Address, Hash, Long, Position};
+use crate::schema::{
+    place::Levels,
+    scalars::{Address, Hash, Long, Position},
+};
 
 /// How far the journal has come: every answer and every frame names it.
 #[derive(Debug, Clone, PartialEq, Eq, SimpleObject)]
@@ -19,10 +22,17 @@ pub(crate) struct Watermark {
     pub chain_id: Long,
     /// The registry contract.
     pub contract: Address,
-    /// Newest block that the node calls safe.
+    /// Newest block of the journal that the chain calls safe, 0 before the first.
     pub safe: Long,
-    /// Newest block that the node calls finalized.
+    /// Newest block of the journal that the chain calls finalized, 0 before the first.
     pub finalized: Long,
+}
+
+impl Watermark {
+    /// What is safe and final.
+    pub(crate) fn levels(&self) -> Levels {
+        Levels { safe: self.safe.0, finalized: self.finalized.0 }
+    }
 }
 
 impl From<source::Model> for Watermark {

@@ -151,7 +151,9 @@ impl Bench {
         psql(&url, load.iter().map(String::as_str).chain(["select journal.restore_indexes()"])).await?;
         let took_s = begun.elapsed().as_secs_f64();
         let postgres_cpu_s = process::family_cpu_s(self.postmaster)? - postgres_cpu_s;
-        let count: i64 = sqlx::query_scalar("select count(*) from journal.entry").fetch_one(&mut connection).await?;
+        let count: i64 = sqlx::query_scalar("select count(*) from journal.entry where issuer is not null")
+            .fetch_one(&mut connection)
+            .await?;
         if count != i64::try_from(recipe.events)? {
             bail!("COPY loaded {count} rows of {}", recipe.events);
         }
@@ -188,9 +190,9 @@ impl Bench {
             Some(topic) => Some(self.relay(&url, topic)?),
             None => None,
         };
-        wait_for_journal(&mut connection, recipe, &mut indexer).await?;
+        let position = wait_for_journal(&mut connection, recipe, &mut indexer).await?;
         if let Some(topic) = topic {
-            topic::wait_for(&self.stack.kafka()?.bootstrap(), topic, recipe.events).await?;
+            topic::wait_for(&self.stack.kafka()?.bootstrap(), topic, position).await?;
         }
         let took_s = begun.elapsed().as_secs_f64();
         let pid = indexer.id().ok_or_eyre("the indexer has ended")?;
@@ -249,8 +251,8 @@ async fn psql(url: &str, commands: impl Iterator<Item = &str>) -> Result<()> {
     Ok(())
 }
 
-/// Waits until the journal holds the whole chain, with its indexes.
-async fn wait_for_journal(connection: &mut PgConnection, recipe: Recipe, indexer: &mut Child) -> Result<()> {
+/// Waits until the journal holds the whole chain, with its indexes; returns its last position: what became safe and final has positions too.
+async fn wait_for_journal(connection: &mut PgConnection, recipe: Recipe, indexer: &mut Child) -> Result<u64> {
     let there = "select exists (select from journal.source where block_number = $1) and not exists (select from journal.deferred)";
     let mut look = tokio::time::interval(LOOK);
     loop {
@@ -262,11 +264,12 @@ async fn wait_for_journal(connection: &mut PgConnection, recipe: Recipe, indexer
             bail!("the indexer ended: {status}");
         }
     }
-    let position: i64 = sqlx::query_scalar("select position from journal.source").fetch_one(connection).await?;
-    if position != i64::try_from(recipe.events)? {
-        bail!("the journal holds {position} entries, the chain {}", recipe.events);
+    let counts = "select position, (select count(*) from journal.entry where issuer is not null) from journal.source";
+    let (position, events): (i64, i64) = sqlx::query_as(counts).fetch_one(connection).await?;
+    if events != i64::try_from(recipe.events)? {
+        bail!("the journal holds {events} events, the chain {}", recipe.events);
     }
-    Ok(())
+    Ok(u64::try_from(position)?)
 }
 
 async fn disk_bytes(connection: &mut PgConnection) -> Result<u64> {

@@ -49,6 +49,9 @@ FOLDED = {
     "requests": """
         select e ->> 'issuer' issuer, e ->> 'instance' instance, e ->> 'participant' participant, e ->> 'sequence' sequence, position
         from standing where kind = 'transition_requested' order by position""",
+    # What stands at or below these blocks is safe or final.
+    "levels": """
+        select kind, max(o ->> 'block_number') block_number from standing where kind in ('block_safe', 'block_finalized') group by kind""",
 }
 
 
@@ -116,9 +119,10 @@ class Fold:
         if entry["retraction"] is None:
             self.db.execute("insert into entry values (?, ?, ?)", (position, *told))
             return
-        newest = self.db.execute("delete from entry where position = (select max(position) from entry) returning *").fetchone()
-        if newest != (entry["retraction"]["position"], *told):
-            raise Broken(f"entry {position} takes back {entry['retraction']['position']}, but {newest} is the newest that stands")
+        taken = (entry["retraction"]["position"],)
+        standing = self.db.execute("delete from entry where position = ? returning *", taken).fetchone()
+        if standing != taken + told:
+            raise Broken(f"entry {position} takes back {taken + told}, but what stands there is {standing}")
 
     def _check_for_gap(self, partitions):
         """Within a partition positions grow: an entry that every partition has passed does not come any more."""

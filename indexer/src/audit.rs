@@ -6,11 +6,12 @@
 mod chain;
 mod contract;
 mod database;
+mod finality;
 mod ledger;
 mod report;
 mod topic;
 
-use std::{collections::BTreeSet, time::Duration};
+use std::time::Duration;
 
 use alloy::primitives::Address;
 use eyre::{Context, Result};
@@ -20,7 +21,7 @@ use tokio::task::spawn_blocking;
 use url::Url;
 
 pub use self::report::{Difference, Place, Report};
-use self::{database::Journal, topic::TopicReader};
+use self::{finality::Canonical, topic::TopicReader};
 use crate::{RelaySettings, source::Source};
 
 /// What an audit is told.
@@ -68,11 +69,19 @@ pub async fn audit(settings: &AuditSettings) -> Result<Report> {
     let index = chain::index(&source, settings.start_block..=upto).await.wrap_err("indexing the chain anew")?;
 
     let mut report = Report { upto_block: upto, entries: journal.entries.len() as u64, ..Report::default() };
+    // The tags are read after the journal, which names none that is newer.
+    let canonical = Canonical::new(&index.blocks, &source.head().await?);
     let judged = ledger::judge(Place::Postgres, &journal.entries, journal.position, &index.items);
     let mut named = report.add(judged);
+    named.extend(report.add(finality::judge(Place::Postgres, &journal.entries, &canonical)));
     report.differences.extend(journal.compare(newest.number, &index, &named));
     if let Some(reader) = topic {
-        compare_topic(&mut report, &mut named, registry, &reader, &journal, &index)?;
+        let (entries, differences) = reader.entries(registry, journal.position)?;
+        report.messages = Some(entries.len() as u64);
+        report.differences.extend(differences);
+        named.extend(report.add(ledger::judge(Place::Topic, &entries, journal.position, &index.items)));
+        named.extend(report.add(finality::judge(Place::Topic, &entries, &canonical)));
+        report.differences.extend(ledger::entries_differ(&journal.entries, &entries, &named));
     }
     // The paper's contract holds no head and no count that could be compared.
     if settings.kind == ContractKind::Registry {
@@ -81,20 +90,4 @@ pub async fn audit(settings: &AuditSettings) -> Result<Report> {
         report.differences.extend(differences);
     }
     Ok(report)
-}
-
-fn compare_topic(
-    report: &mut Report,
-    named: &mut BTreeSet<u64>,
-    registry: Registry,
-    reader: &TopicReader,
-    journal: &Journal,
-    index: &chain::Index,
-) -> Result<()> {
-    let (entries, differences) = reader.entries(registry, journal.position)?;
-    report.messages = Some(entries.len() as u64);
-    report.differences.extend(differences);
-    named.extend(report.add(ledger::judge(Place::Topic, &entries, journal.position, &index.items)));
-    report.differences.extend(ledger::entries_differ(&journal.entries, &entries, named));
-    Ok(())
 }

@@ -19,10 +19,10 @@ pub struct BlockRef {
 pub struct Head {
     /// Newest block.
     pub latest: BlockRef,
-    /// Number of the newest safe block, 0 if the chain names none.
-    pub safe: u64,
-    /// Number of the newest finalized block, 0 if the chain names none.
-    pub finalized: u64,
+    /// Newest safe block; `None` if the chain names none.
+    pub safe: Option<BlockRef>,
+    /// Newest finalized block; `None` if the chain names none.
+    pub finalized: Option<BlockRef>,
 }
 
 /// A block with what the contract did in it, checked.

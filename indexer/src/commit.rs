@@ -12,6 +12,7 @@ use crate::{
     cursor::{self, Cursor, bigint},
     decode::{Decoded, Item, Quarantined},
     error::IndexError,
+    finality,
 };
 
 /// Appends what `blocks` hold; they must follow the cursor, which is moved to the last of them.
@@ -25,34 +26,35 @@ pub(crate) async fn commit(
     decoded: &Decoded,
     head: &Head,
 ) -> Result<Cursor, IndexError> {
-    let to = Cursor {
+    let mut to = Cursor {
         block: blocks.last().map(Block::reference).or(from.block),
         position: from.position + decoded.items.len() as u64,
-        safe: from.safe.max(head.safe),
-        finalized: from.finalized.max(head.finalized),
         ..from.clone()
     };
     let mut transaction = pool.begin().await?;
     cursor::compare_and_set(&mut transaction, from, &to).await?;
-    let known = insert_blocks(&mut transaction, &to, blocks).await?;
+    let known = insert_blocks(&mut transaction, &to, blocks, head).await?;
     copy_transactions(&mut transaction, blocks, &known).await?;
     copy_entries(&mut transaction, from, &decoded.items).await?;
     insert_quarantined(&mut transaction, from, &decoded.quarantined).await?;
+    finality::advance(&mut transaction, &mut to, head).await?;
     cursor::notify(&mut transaction, &to).await?;
     transaction.commit().await?;
     Ok(to)
 }
 
-/// Keeps the headers that something refers to: those with logs, the cursor's, and all that a reorganisation may still end at.
+/// Keeps the headers that something refers to: those with logs, the cursor's, and all that a reorganisation may still end at or a tag name.
 /// Returns those that were there already: a block can come back after a reorganisation and another one.
 async fn insert_blocks(
     connection: &mut PgConnection,
     to: &Cursor,
     blocks: &[Block],
+    head: &Head,
 ) -> Result<HashSet<B256>, sqlx::Error> {
+    let finalized = head.finalized.map_or(0, |tag| tag.number);
     let kept = || {
         blocks.iter().filter(|block| {
-            block.number >= to.finalized
+            block.number >= finalized
                 || !block.transactions.is_empty()
                 || !block.logs.is_empty()
                 || Some(block.reference()) == to.block
@@ -131,12 +133,13 @@ async fn copy_entries(connection: &mut PgConnection, from: &Cursor, items: &[Ite
 
 fn write(rows: &mut CopyRows, source_id: i16, position: u64, Item { origin, event }: &Item) -> Result<(), IndexError> {
     let columns = Columns::of(event);
-    let index = |number: u64| i32::try_from(number).map_err(|error| sqlx::Error::Encode(error.into()));
+    let index =
+        |number: Option<u64>| number.map(i32::try_from).transpose().map_err(|error| sqlx::Error::Encode(error.into()));
     rows.row(16)
         .bigint(Some(bigint(position)))
         .smallint(source_id)
         .bytes(Some(event.kind().as_bytes()))
-        .bytes(Some(event.issuer().as_slice()))
+        .bytes(event.issuer().as_ref().map(|issuer| issuer.as_slice()))
         .bytes(event.instance().as_ref().map(|instance| instance.as_slice()))
         .bytes(columns.model)
         .bytes(columns.content)
@@ -147,9 +150,9 @@ fn write(rows: &mut CopyRows, source_id: i16, position: u64, Item { origin, even
         .bigint(Some(bigint(origin.block_number)))
         .bytes(Some(origin.block_hash.as_slice()))
         .bigint(Some(bigint(origin.block_timestamp_s)))
-        .bytes(Some(origin.transaction_hash.as_slice()))
-        .integer(origin.log_index.map(index).transpose()?)
-        .integer(Some(index(origin.item_index)?));
+        .bytes(origin.place.as_ref().map(|place| place.transaction_hash.as_slice()))
+        .integer(index(origin.place.and_then(|place| place.log_index))?)
+        .integer(index(origin.place.map(|place| place.item_index))?);
     Ok(())
 }
 
@@ -188,7 +191,9 @@ impl<'a> Columns<'a> {
             | Event::DelegateSet { .. }
             | Event::ParticipantSet { .. }
             | Event::ItrexTransitionRegistered { .. }
-            | Event::ItrexInstanceTerminated { .. } => none,
+            | Event::ItrexInstanceTerminated { .. }
+            | Event::BlockSafe
+            | Event::BlockFinalized => none,
         }
     }
 }

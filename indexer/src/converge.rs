@@ -16,7 +16,7 @@ use crate::{
     commit, cursor,
     cursor::Cursor,
     error::IndexError,
-    indexes,
+    finality, indexes,
     progress::Progress,
     rewind,
     source::Source,
@@ -92,6 +92,9 @@ impl Writer<'_> {
         match plan(self.cursor.block, self.start_block, head.latest, ours) {
             Plan::Wait => {
                 self.restore_indexes().await?;
+                if finality::may_advance(&self.cursor, &head) {
+                    self.cursor = finality::commit(self.pool, &self.cursor, &head).await?;
+                }
                 self.progress.update(&self.cursor, &head, 0);
                 Ok(false)
             }
@@ -128,8 +131,8 @@ impl Writer<'_> {
             self.span.answered(decoded.items.len());
             self.progress.update(&self.cursor, &head, decoded.items.len());
         }
-        self.restore_indexes().await?;
-        Ok(self.cursor.block != Some(head.latest))
+        let restored = self.restore_indexes().await?;
+        Ok(restored || self.cursor.block != Some(head.latest))
     }
 
     async fn rewind(&mut self) -> Result<bool, IndexError> {
@@ -139,11 +142,13 @@ impl Writer<'_> {
         Ok(true)
     }
 
-    async fn restore_indexes(&mut self) -> Result<(), IndexError> {
-        if std::mem::take(&mut self.indexes_deferred) {
+    /// Whether there were any to build.
+    async fn restore_indexes(&mut self) -> Result<bool, IndexError> {
+        let deferred = std::mem::take(&mut self.indexes_deferred);
+        if deferred {
             indexes::restore(self.pool).await?;
         }
-        Ok(())
+        Ok(deferred)
     }
 }
 

@@ -19,9 +19,9 @@ pub(crate) struct Cursor {
     pub(crate) block: Option<BlockRef>,
     /// Last position given.
     pub(crate) position: u64,
-    /// Last block known as safe.
+    /// Newest block of the journal that the chain calls safe, 0 before the first.
     pub(crate) safe: u64,
-    /// Last block known as final.
+    /// Newest block of the journal that the chain calls finalized, 0 before the first.
     pub(crate) finalized: u64,
 }
 
@@ -85,7 +85,7 @@ pub(crate) async fn compare_and_set(
 ) -> Result<(), IndexError> {
     let moved = sqlx::query(
         "update journal.source set block_number = $1, block_hash = $2, position = $3, updated_at = now(),
-                safe_number = greatest(safe_number, $4), finalized_number = greatest(finalized_number, $5)
+                safe_number = $4, finalized_number = $5
          where source_id = $6 and writer_epoch = $7 and block_hash is not distinct from $8 and position = $9",
     )
     .bind(to.block.map(|block| bigint(block.number)))

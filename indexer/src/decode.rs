@@ -4,7 +4,7 @@ use alloy::{primitives::B256, rpc::types::Log};
 use runproof_contracts::{ContractKind, RegistryEvent, itrex};
 use runproof_protocol::{
     certificate::CertificateBinding,
-    event::{Event, Origin},
+    event::{Event, Origin, Place},
     head::default_predecessor,
 };
 
@@ -51,13 +51,15 @@ pub fn decode(kind: ContractKind, blocks: &[Block]) -> Decoded {
             decoded.items.extend(of_call(block, call, place));
         }
         for log in &block.logs {
-            let origin = origin(block, log);
+            let (transaction_hash, log_index) =
+                (log.transaction_hash.unwrap_or_default(), log.log_index.unwrap_or_default());
+            let place = Place { transaction_hash, log_index: Some(log_index), item_index: 0 };
             match of_log(kind, block, log) {
-                Ok(events) => decoded.items.extend(items(origin, events)),
+                Ok(events) => decoded.items.extend(items(block, place, events)),
                 Err(reason) => decoded.quarantined.push(Quarantined {
-                    block_hash: origin.block_hash,
-                    log_index: log.log_index.unwrap_or_default(),
-                    transaction_hash: origin.transaction_hash,
+                    block_hash: block.hash,
+                    log_index,
+                    transaction_hash,
                     // Postgres takes no NUL in a text.
                     reason: reason.replace('\0', "\\0"),
                     log: log.clone(),
@@ -68,8 +70,10 @@ pub fn decode(kind: ContractKind, blocks: &[Block]) -> Decoded {
     decoded
 }
 
-fn items(origin: Origin, events: Vec<Event>) -> impl Iterator<Item = Item> {
-    (0..).zip(events).map(move |(item_index, event)| Item { origin: Origin { item_index, ..origin }, event })
+fn items(block: &Block, place: Place, events: Vec<Event>) -> impl Iterator<Item = Item> {
+    (0..)
+        .zip(events)
+        .map(move |(item_index, event)| Item { origin: origin(block, Place { item_index, ..place }), event })
 }
 
 fn of_log(kind: ContractKind, block: &Block, log: &Log) -> Result<Vec<Event>, String> {
@@ -90,25 +94,16 @@ fn of_call(block: &Block, call: &Call, item_index: u64) -> Option<Item> {
     let event = itrex::decode_call(&call.input, call.sender)
         .inspect_err(|error| tracing::warn!(transaction_hash = %call.transaction_hash, %error, "call left out"))
         .ok()?;
-    let origin = Origin {
-        block_number: block.number,
-        block_hash: block.hash,
-        block_timestamp_s: block.timestamp_s,
-        transaction_hash: call.transaction_hash,
-        log_index: None,
-        item_index,
-    };
-    Some(Item { origin, event })
+    let place = Place { transaction_hash: call.transaction_hash, log_index: None, item_index };
+    Some(Item { origin: origin(block, place), event })
 }
 
-fn origin(block: &Block, log: &Log) -> Origin {
+fn origin(block: &Block, place: Place) -> Origin {
     Origin {
         block_number: block.number,
         block_hash: block.hash,
         block_timestamp_s: block.timestamp_s,
-        transaction_hash: log.transaction_hash.unwrap_or_default(),
-        log_index: Some(log.log_index.unwrap_or_default()),
-        item_index: 0,
+        place: Some(place),
     }
 }
 

@@ -41,7 +41,7 @@ fn states(first: u64, count: u8, predecessors: Vec<u8>) -> LogData {
 fn sequences(decoded: &Decoded) -> Vec<(u64, Option<u32>, u64, u64)> {
     let of = |item: &Item| match item.event {
         Event::StateRegistered { sequence, predecessor, batch, .. } => {
-            (sequence, predecessor, batch, item.origin.item_index)
+            (sequence, predecessor, batch, item.origin.place.expect("a log").item_index)
         }
         ref other => panic!("{other:?}"),
     };

@@ -1,7 +1,7 @@
 //! The journal as it is read: in the order of positions, by pages.
 
 use alloy::primitives::B256;
-use runproof_protocol::event::{JournalEntry, Origin, Retraction};
+use runproof_protocol::event::{JournalEntry, Origin, Place, Retraction};
 use sqlx::{PgPool, Row, postgres::PgRow, types::Json};
 
 use crate::cursor::{bigint, hash, unsigned};
@@ -34,7 +34,6 @@ pub async fn block_hash(pool: &PgPool, source_id: i16, position: u64) -> Result<
 /// A row with at least the columns that [`page`] reads.
 pub(crate) fn entry(row: &PgRow) -> Result<JournalEntry, sqlx::Error> {
     let number = |column: &str| row.try_get::<i64, _>(column).map(unsigned);
-    let index = |index: i32| unsigned(index.into());
     let retracts: Option<i64> = row.try_get("retracts")?;
     let replaced_by: Option<&[u8]> = row.try_get("replaced_by")?;
     let retraction = retracts.map(|position| {
@@ -52,9 +51,17 @@ pub(crate) fn entry(row: &PgRow) -> Result<JournalEntry, sqlx::Error> {
             block_number: number("block_number")?,
             block_hash: hash(row.try_get("block_hash")?)?,
             block_timestamp_s: number("block_timestamp_s")?,
-            transaction_hash: hash(row.try_get("transaction_hash")?)?,
-            log_index: row.try_get::<Option<i32>, _>("log_index")?.map(index),
-            item_index: index(row.try_get("item_index")?),
+            place: place(row)?,
         },
     })
+}
+
+fn place(row: &PgRow) -> Result<Option<Place>, sqlx::Error> {
+    let Some(transaction_hash) = row.try_get::<Option<&[u8]>, _>("transaction_hash")? else { return Ok(None) };
+    let index = |index: i32| unsigned(index.into());
+    Ok(Some(Place {
+        transaction_hash: hash(transaction_hash)?,
+        log_index: row.try_get::<Option<i32>, _>("log_index")?.map(index),
+        item_index: index(row.try_get("item_index")?),
+    }))
 }

@@ -2,7 +2,8 @@
 //!
 //! One loop is the system. A step compares the journal's cursor with the chain ([`converge`]), reads blocks and checks that what the node says fits
 //! ([`source`], [`check`]), decodes them ([`decode`]) and commits rows, cursor and journal in one transaction ([`commit`]); if the chain no longer
-//! has the cursor's block, it takes entries back down to the fork ([`rewind`]). A restart, a catch-up, a lost connection and a reorganisation are
+//! has the cursor's block, it takes entries back down to the fork ([`rewind`]). What the chain calls safe or finalized is told by entries of its own
+//! ([`finality`]). A restart, a catch-up, a lost connection and a reorganisation are
 //! nothing but more steps.
 
 mod ahead;
@@ -19,6 +20,7 @@ mod cursor;
 pub mod decode;
 pub mod error;
 mod feed;
+mod finality;
 mod indexes;
 pub mod journal;
 mod lease;

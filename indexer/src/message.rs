@@ -74,7 +74,7 @@ pub(crate) fn instance_key(issuer: Address, instance: InstanceId) -> String {
     format!("{issuer:#x}/{instance}")
 }
 
-/// An entry's message; its key is the instance's id, or where there is none the issuer's address.
+/// An entry's message; its key is the instance's id, where there is none the issuer's address, and where all are concerned the contract's.
 ///
 /// # Errors
 /// None that an entry of a journal causes.
@@ -89,7 +89,7 @@ pub fn event(registry: &Registry, entry: &JournalEntry) -> Result<Message, serde
         block: Some((origin.block_number, origin.block_hash)),
         time_s: Some(origin.block_timestamp_s),
     };
-    let key = instance.unwrap_or_else(|| format!("{:#x}", event.issuer()));
+    let key = instance.unwrap_or_else(|| format!("{:#x}", event.issuer().unwrap_or(registry.address)));
     Ok(Message::new(Topic::Events, key, attributes, Some(serde_json::to_vec(entry)?)))
 }
 

@@ -1,7 +1,7 @@
 use alloy::primitives::{Address, B256};
 use runproof_protocol::{
     InstanceId, ModelId, StateId,
-    event::{Event, Origin, Retraction},
+    event::{Event, Origin, Place, Retraction},
 };
 
 use super::*;
@@ -17,9 +17,7 @@ fn entry(event: Event) -> JournalEntry {
             block_number: 12,
             block_hash: B256::repeat_byte(0xb1),
             block_timestamp_s: 1_700_000_000,
-            transaction_hash: B256::repeat_byte(0x77),
-            log_index: Some(3),
-            item_index: 1,
+            place: Some(Place { transaction_hash: B256::repeat_byte(0x77), log_index: Some(3), item_index: 1 }),
         },
     }
 }
@@ -54,6 +52,15 @@ fn a_retraction() {
     };
     let model = Event::ModelRegistered { issuer: Address::repeat_byte(0x15), model: ModelId(B256::repeat_byte(0x3d)) };
     insta::assert_json_snapshot!(shown(&JournalEntry { retraction: Some(retraction), ..entry(model) }));
+}
+
+#[test]
+fn a_promotion() {
+    let promotion = entry(Event::BlockFinalized);
+    insta::assert_json_snapshot!(shown(&JournalEntry {
+        origin: Origin { place: None, ..promotion.origin },
+        ..promotion
+    }));
 }
 
 #[test]

@@ -9,6 +9,7 @@ use crate::{
     converge::newest_common,
     cursor::{self, Cursor, bigint, unsigned},
     error::IndexError,
+    finality,
     source::{self, Source},
 };
 
@@ -27,6 +28,9 @@ pub(crate) async fn rewind(pool: &PgPool, source: &Source, from: &Cursor) -> Res
     let mut transaction = pool.begin().await?;
     // The rows to take back are those of the state that was read, or the comparison below fails.
     to.position += count_applied(&mut transaction, from, above).await?;
+    if bigint(from.safe) > above {
+        to.safe = finality::safe_below(&mut transaction, from.source_id, above).await?;
+    }
     cursor::compare_and_set(&mut transaction, from, &to).await?;
     retract(&mut transaction, from, above, &replacements).await?;
     cursor::notify(&mut transaction, &to).await?;

@@ -65,14 +65,14 @@ impl Source {
         let latest = latest.ok_or(Mismatch::MissingBlock(0))?;
         check::header(None, &latest)?;
         let latest = BlockRef { number: latest.inner.number, hash: latest.hash };
-        Ok(Head { latest, safe: safe.min(latest.number), finalized: finalized.min(latest.number) })
+        Ok(Head { latest, safe, finalized })
     }
 
-    /// Number of a tagged block. A chain that names none (yet) answers null or an error of its own.
-    async fn tagged(&self, tag: BlockNumberOrTag) -> Result<u64, IndexError> {
+    /// A tagged block. A chain that names none (yet) answers null or an error of its own.
+    async fn tagged(&self, tag: BlockNumberOrTag) -> Result<Option<BlockRef>, IndexError> {
         match self.rpc.call::<_, Header>("eth_getBlockByNumber", (tag, false)).await {
-            Ok(header) => Ok(header.map_or(0, |header| header.inner.number)),
-            Err(IndexError::Refused { .. }) => Ok(0),
+            Ok(header) => Ok(header.map(|header| BlockRef { number: header.inner.number, hash: header.hash })),
+            Err(IndexError::Refused { .. }) => Ok(None),
             Err(error) => Err(error),
         }
     }

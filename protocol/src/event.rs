@@ -166,6 +166,10 @@ pub enum Event {
         /// The three parts of the signature one after another, 80 bytes, as the call gives them.
         signature: Bytes,
     },
+    /// The chain calls the entry's block safe: so is every entry that stands at or below it. Taken back with the block.
+    BlockSafe,
+    /// The chain calls the entry's block finalized: so is every entry that stands at or below it. Never taken back.
+    BlockFinalized,
 }
 
 impl Event {
@@ -188,11 +192,18 @@ impl Event {
             Self::ItrexInstanceTerminated { .. } => "itrex_instance_terminated",
             Self::ItrexClientNotified { .. } => "itrex_client_notified",
             Self::ItrexCertificateRegistered { .. } => "itrex_certificate_registered",
+            Self::BlockSafe => "block_safe",
+            Self::BlockFinalized => "block_finalized",
         }
     }
 
-    /// In whose namespace it stands.
-    pub fn issuer(&self) -> Address {
+    /// Whether it is told by the chain's tags, and not by the contract.
+    pub fn is_promotion(&self) -> bool {
+        matches!(self, Self::BlockSafe | Self::BlockFinalized)
+    }
+
+    /// In whose namespace it stands; `None` of what the chain says of a block.
+    pub fn issuer(&self) -> Option<Address> {
         match self {
             Self::ModelRegistered { issuer, .. }
             | Self::InstanceRegistered { issuer, .. }
@@ -207,10 +218,11 @@ impl Event {
             | Self::ItrexTransitionRegistered { issuer, .. }
             | Self::ItrexInstanceTerminated { issuer, .. }
             | Self::ItrexClientNotified { issuer, .. }
-            | Self::ItrexCertificateRegistered { issuer, .. } => *issuer,
+            | Self::ItrexCertificateRegistered { issuer, .. } => Some(*issuer),
             Self::CertificateBound(CertificateBinding { subject, .. }) | Self::CertificateRevoked { subject, .. } => {
-                *subject
+                Some(*subject)
             }
+            Self::BlockSafe | Self::BlockFinalized => None,
         }
     }
 
@@ -231,12 +243,14 @@ impl Event {
             | Self::CertificateRevoked { .. }
             | Self::ItrexModelRegistered { .. }
             | Self::ItrexClientNotified { .. }
-            | Self::ItrexCertificateRegistered { .. } => None,
+            | Self::ItrexCertificateRegistered { .. }
+            | Self::BlockSafe
+            | Self::BlockFinalized => None,
         }
     }
 }
 
-/// Where a registration stands on the chain.
+/// Where on the chain an entry comes from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Origin {
     /// Block.
@@ -245,6 +259,14 @@ pub struct Origin {
     pub block_hash: B256,
     /// Its time, Unix seconds.
     pub block_timestamp_s: u64,
+    /// Where in the block; `None` of what the chain says of the block itself.
+    #[serde(flatten)]
+    pub place: Option<Place>,
+}
+
+/// The place of an event in its block.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Place {
     /// Transaction.
     pub transaction_hash: B256,
     /// Place of the log in the block; `None` if no log, only calldata tells of it.
@@ -271,8 +293,28 @@ pub struct JournalEntry {
     pub position: u64,
     /// Present if this entry takes an earlier one back; `event` and `origin` are then those of the entry taken back.
     pub retraction: Option<Retraction>,
-    /// What was registered.
+    /// What was registered, or which certainty its block has reached.
     pub event: Event,
     /// Where.
     pub origin: Origin,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_entry_of_a_block_names_no_place_in_it_and_is_read_as_it_was_written() {
+        let origin = Origin { block_number: 7, block_hash: B256::ZERO, block_timestamp_s: 9, place: None };
+        let promotion = JournalEntry { position: 3, retraction: None, event: Event::BlockSafe, origin };
+        let told = serde_json::to_value(&promotion).expect("JSON");
+        assert_eq!(told["event"], serde_json::json!({ "kind": promotion.event.kind() }));
+        assert_eq!(told["origin"].as_object().expect("an object").len(), 3);
+        assert_eq!(serde_json::from_value::<JournalEntry>(told).expect("an entry"), promotion);
+        let place = Some(Place { transaction_hash: B256::ZERO, log_index: Some(1), item_index: 2 });
+        let of_event = JournalEntry { origin: Origin { place, ..origin }, ..promotion };
+        let told = serde_json::to_value(&of_event).expect("JSON");
+        assert_eq!(told["origin"]["log_index"], 1);
+        assert_eq!(serde_json::from_value::<JournalEntry>(told).expect("an entry"), of_event);
+    }
 }

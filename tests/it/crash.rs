@@ -71,14 +71,14 @@ pub async fn ended(world: &World) -> InstanceId {
 
 /// Contract = Postgres = folded topic = GraphQL.
 pub async fn everything_agrees(world: &World, instance: InstanceId) {
-    let from_postgres = fold::fold_postgres(world.registry_at(), &world.pool).await.expect("the journal folds");
+    let entries = fold::entries(&world.pool).await.expect("the journal is read");
+    let count = entries.len();
+    let from_postgres = fold::fold(world.registry_at(), entries).expect("the journal folds");
     let folded = &from_postgres.instances[&(world.issuer, instance)];
     let contract = InstanceRegistry::new(world.registry.address, world.chain().await.provider());
     let held = contract.instanceOf(world.issuer, instance.0).call().await.expect("the contract answers");
     assert_eq!((held.head, held.count as usize), (folded.head, folded.states.len()));
-    let entries: i64 =
-        sqlx::query_scalar("select max(position) from journal.entry").fetch_one(&world.pool).await.expect("entries");
-    let messages = world.kcat(entries as usize).await;
+    let messages = world.kcat(count).await;
     let from_topic = fold::fold_json(world.registry_at(), messages.iter().map(|message| message.value.as_bytes()));
     assert_eq!(from_topic.expect("the topic folds"), from_postgres);
     let query = format!(r#"{{ states(filter: {{instance: "{instance}"}}, first: 500) {{ nodes {{ stateId }} }} }}"#);

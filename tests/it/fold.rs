@@ -1,7 +1,7 @@
 //! The journal folded to what the contract holds: the oracle that Postgres, the topic and the contract are compared by.
 //!
 //! An entry is the same JSON wherever it is read, so the same fold judges all of them, and it takes nothing on trust: positions have no gap, a
-//! retraction takes back the newest entry that stands, states come in order, and heads are recomputed from the entries.
+//! retraction takes back an entry that stands and repeats it, states come in order, and heads are recomputed from the entries.
 
 use std::collections::BTreeMap;
 
@@ -28,6 +28,8 @@ pub struct Folded {
     pub participants: BTreeMap<(Address, Option<InstanceId>, Address), bool>,
     /// Positions are of no interest here: issuer, instance, participant and sequence of each request, in order.
     pub requests: Vec<(Address, InstanceId, Address, u64)>,
+    /// The newest safe and the newest finalized block, by the entries' kind.
+    pub levels: BTreeMap<String, u64>,
 }
 
 /// A run as registered.
@@ -49,22 +51,30 @@ pub struct Instance {
 
 /// Folds entries in the order of their positions, from 1.
 pub fn fold(registry: Registry, entries: impl IntoIterator<Item = JournalEntry>) -> Result<Folded, String> {
-    let mut standing: Vec<JournalEntry> = Vec::new();
+    let mut standing: BTreeMap<u64, JournalEntry> = BTreeMap::new();
     for (expected, entry) in (1u64..).zip(entries) {
         if entry.position != expected {
             return Err(format!("position {} where {expected} belongs", entry.position));
         }
         let Some(retraction) = &entry.retraction else {
-            standing.push(entry);
+            standing.insert(expected, entry);
             continue;
         };
-        let newest = standing.pop().ok_or(format!("{expected} retracts where nothing stands"))?;
-        if (newest.position, &newest.event, newest.origin) != (retraction.position, &entry.event, entry.origin) {
-            return Err(format!("{expected} retracts {}, but {} is the newest", retraction.position, newest.position));
+        let taken = standing.remove(&retraction.position);
+        if taken.is_none_or(|taken| (taken.event, taken.origin) != (entry.event, entry.origin)) {
+            return Err(format!("{expected} retracts {}, which does not stand so", retraction.position));
         }
     }
+    let (promotions, registrations): (Vec<_>, Vec<_>) =
+        standing.into_values().partition(|entry| entry.event.is_promotion());
     let mut folded = Folded::default();
-    for calls in standing.chunk_by(|one, next| log(&one.origin) == log(&next.origin)) {
+    for JournalEntry { position, event, origin, .. } in promotions {
+        let before = folded.levels.insert(event.kind().to_owned(), origin.block_number);
+        if before >= Some(origin.block_number) {
+            return Err(format!("{position} promotes what was promoted"));
+        }
+    }
+    for calls in registrations.chunk_by(|one, next| log(&one.origin) == log(&next.origin)) {
         folded.apply(registry, calls)?;
     }
     Ok(folded)
@@ -78,6 +88,11 @@ pub fn fold_json<'a>(registry: Registry, entries: impl IntoIterator<Item = &'a [
 
 /// Folds the journal in Postgres, read by its own SQL.
 pub async fn fold_postgres(registry: Registry, pool: &PgPool) -> Result<Folded, String> {
+    fold(registry, entries(pool).await?)
+}
+
+/// All entries in Postgres, in order.
+pub async fn entries(pool: &PgPool) -> Result<Vec<JournalEntry>, String> {
     let rows = sqlx::query(
         "select json_build_object('position', position, 'event', event, 'retraction', case when retracts is not null then json_build_object(
                     'position', retracts, 'reason', reason, 'replaced_by', '0x' || encode(replaced_by, 'hex')) end,
@@ -89,11 +104,11 @@ pub async fn fold_postgres(registry: Registry, pool: &PgPool) -> Result<Folded, 
     .await
     .map_err(|error| error.to_string())?;
     let entries = rows.iter().map(|row| row.try_get::<Json<JournalEntry>, _>(0).map(|json| json.0));
-    fold(registry, entries.collect::<Result<Vec<_>, _>>().map_err(|error| error.to_string())?)
+    entries.collect::<Result<Vec<_>, _>>().map_err(|error| error.to_string())
 }
 
 fn log(origin: &Origin) -> (u64, Option<u64>) {
-    (origin.block_number, origin.log_index)
+    (origin.block_number, origin.place.and_then(|place| place.log_index))
 }
 
 impl Folded {
@@ -156,7 +171,8 @@ impl Instance {
                 return Err(format!("{} shares a log with states", entry.position));
             };
             let expected = (self.states.len() as u64, first as u64, item as u64);
-            if (sequence, batch, entry.origin.item_index) != expected {
+            let in_order = entry.origin.place.is_some_and(|place| (sequence, batch, place.item_index) == expected);
+            if !in_order {
                 return Err(format!("{} is out of order: {entry:?}", entry.position));
             }
             self.states.push(state);

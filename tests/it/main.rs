@@ -8,6 +8,7 @@ mod batches;
 mod crash;
 mod deployment;
 mod faults;
+mod finality;
 mod fold;
 mod harness;
 mod interface;

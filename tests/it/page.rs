@@ -92,6 +92,9 @@ fn states_appear_without_reload_and_carry_their_verdicts() {
         start_slow_run(&world, 4).await;
         browser.shows("[data-sequence='0']").await;
         browser.shows("[data-sequence='3'][data-status='passed']").await;
+        browser.shows("[data-sequence='3']:not([data-finality='finalized'])").await;
+        world.chain().await.mine(70).await.expect("the chain makes blocks");
+        browser.shows("[data-sequence='3'][data-finality='finalized']").await;
         let same = browser.client.execute("return window.notReloaded === true;", vec![]).await.expect("a script runs");
         assert_eq!(same, json!(true), "the page was not reloaded");
         let fits = browser.client.execute(marked, vec![]).await.expect("a script runs");

@@ -1,15 +1,16 @@
 //! Certificates that subjects bound to their addresses.
 
-use async_graphql::SimpleObject;
+use async_graphql::{ComplexObject, Context, Result, SimpleObject};
 use runproof_migrations::entity::certificate;
 
 use super::{
-    place::{Block, Finality, block_of},
+    place::{self, Block, Finality, block_of},
     scalars::{Address, ContentId, Hash, Long, Position},
 };
 
 /// A certificate bound in the contract by its subject's signature.
 #[derive(Debug, SimpleObject)]
+#[graphql(complex)]
 pub(crate) struct Certificate {
     /// Whose it is.
     subject: Address,
@@ -31,8 +32,16 @@ pub(crate) struct Certificate {
     block: Block,
     /// Transaction of the binding.
     transaction_hash: Hash,
-    /// How firmly the chain holds that block.
-    finality: Finality,
+    #[graphql(skip)]
+    as_of: i64,
+}
+
+#[ComplexObject]
+impl Certificate {
+    /// How firmly the chain holds that block, as of the answer's position.
+    async fn finality(&self, context: &Context<'_>) -> Result<Finality> {
+        place::finality(context, self.as_of, &self.block).await
+    }
 }
 
 /// The end of trust in a certificate.
@@ -61,7 +70,7 @@ impl Certificate {
             }),
             position: Position(row.position),
             transaction_hash: Hash(row.transaction_hash),
-            finality: Finality::named(&row.finality),
+            as_of,
         }
     }
 }

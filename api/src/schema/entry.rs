@@ -4,7 +4,7 @@ use async_graphql::{Enum, Json, SimpleObject};
 use runproof_migrations::entity::entry;
 
 use super::{
-    place::{Block, block_of},
+    place::{Block, Finality, block_of},
     scalars::{Address, ContentId, Hash, Long, Position},
 };
 use crate::watermark::Watermark;
@@ -45,6 +45,10 @@ pub(crate) enum EventKind {
     ItrexClientNotified,
     /// The paper's contract: a certificate was registered, by calldata alone.
     ItrexCertificateRegistered,
+    /// The chain calls the block safe: so is every entry that stands at or below it.
+    BlockSafe,
+    /// The chain calls the block finalized: so is every entry that stands at or below it.
+    BlockFinalized,
 }
 
 /// Why an entry no longer holds.
@@ -67,8 +71,8 @@ pub(crate) struct JournalEntry {
     retraction: Option<Retraction>,
     /// What kind of event it is; null for a kind that this version does not know.
     kind: Option<EventKind>,
-    /// Who issued it, or whose certificate it is about.
-    issuer: Address,
+    /// Who issued it, or whose certificate it is about; null of what the chain says of a block.
+    issuer: Option<Address>,
     /// The run it belongs to.
     instance_id: Option<ContentId>,
     /// The model, where the event names one.
@@ -79,14 +83,16 @@ pub(crate) struct JournalEntry {
     sequence: Option<Long>,
     /// The event with all its fields, the same as in Kafka.
     event: Json<serde_json::Value>,
-    /// Block of the registration.
+    /// Block of the registration, or the block that has become safe or final.
     block: Block,
-    /// Transaction of the registration.
-    transaction_hash: Hash,
-    /// Place of the log in the block; null if only calldata tells of it.
+    /// How firmly the chain holds that block, as of the watermark; null of what has been taken back by then.
+    finality: Option<Finality>,
+    /// Transaction of the registration; null of what the chain says of a block.
+    transaction_hash: Option<Hash>,
+    /// Place of the log in the block; null if only calldata tells of it, and of what the chain says of a block.
     log_index: Option<i32>,
-    /// Place of the event in the log (a batch's states share one log), or among the block's calls that no log tells of.
-    item_index: i32,
+    /// Place of the event in its log, which a batch's states share, or among the block's calls that no log tells of; null as the transaction is.
+    item_index: Option<i32>,
     /// How far the journal had come when this was sent.
     watermark: Watermark,
 }
@@ -98,18 +104,20 @@ impl JournalEntry {
             reason: row.reason.unwrap_or_default(),
             replaced_by: row.replaced_by.map(Hash),
         });
+        let stands = row.retracts.is_none() && row.retracted_by.is_none_or(|position| position > watermark.position.0);
         Self {
             block: block_of!(row),
+            finality: stands.then(|| watermark.levels().of(row.block_number)),
             position: Position(row.position),
             retraction,
             kind: serde_json::from_value(row.kind.into()).ok(),
-            issuer: Address(row.issuer),
+            issuer: row.issuer.map(Address),
             instance_id: row.instance_id.map(ContentId),
             model_id: row.model_id.map(ContentId),
             content_id: row.content_id.map(ContentId),
             sequence: row.sequence.map(Long),
             event: Json(row.event),
-            transaction_hash: Hash(row.transaction_hash),
+            transaction_hash: row.transaction_hash.map(Hash),
             log_index: row.log_index,
             item_index: row.item_index,
             watermark,

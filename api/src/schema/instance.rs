@@ -9,7 +9,7 @@ use super::{
     loaders::{Batched, CountAt, ModelAt, RunKey, RunVerdict, TerminationAt},
     model::Model,
     paging::{self, Page, Window},
-    place::{Block, Finality, block_of},
+    place::{self, Block, Finality, block_of},
     scalars::{Address, ContentId, Hash, Long, Position},
     snapshot::Journaled,
     state::State,
@@ -34,14 +34,17 @@ pub(crate) struct Instance {
     block: Block,
     /// Transaction of its registration.
     transaction_hash: Hash,
-    /// How firmly the chain holds that block.
-    finality: Finality,
     #[graphql(skip)]
     as_of: i64,
 }
 
 #[ComplexObject]
 impl Instance {
+    /// How firmly the chain holds that block, as of the answer's position.
+    async fn finality(&self, context: &Context<'_>) -> Result<Finality> {
+        place::finality(context, self.as_of, &self.block).await
+    }
+
     /// The model that it runs; null if its issuer did not register it.
     async fn model(&self, context: &Context<'_>) -> Result<Option<Model>> {
         let key = ModelAt(self.as_of, self.issuer.0.clone(), self.model_id.0.clone());
@@ -77,7 +80,7 @@ impl Instance {
     async fn termination(&self, context: &Context<'_>) -> Result<Option<Termination>> {
         let row =
             context.data::<Batched>()?.load_one(TerminationAt(self.as_of, self.key())).await.map_err(unavailable)?;
-        Ok(row.map(Termination::from))
+        Ok(row.map(|row| Termination::new(row, self.as_of)))
     }
 
     /// The last verdict on it; null if it was not checked yet.
@@ -97,7 +100,6 @@ impl Instance {
             ordinal: row.ordinal.map(Long),
             position: Position(row.position),
             transaction_hash: Hash(row.transaction_hash),
-            finality: Finality::named(&row.finality),
             as_of,
         }
     }
@@ -123,6 +125,7 @@ pub(crate) enum Outcome {
 
 /// The sealed end of a run.
 #[derive(Debug, SimpleObject)]
+#[graphql(complex)]
 pub(crate) struct Termination {
     /// States in all; null with the paper's contract, which counts none.
     count: Option<Long>,
@@ -134,12 +137,20 @@ pub(crate) struct Termination {
     block: Block,
     /// Transaction of its registration.
     transaction_hash: Hash,
-    /// How firmly the chain holds that block.
-    finality: Finality,
+    #[graphql(skip)]
+    as_of: i64,
 }
 
-impl From<termination::Model> for Termination {
-    fn from(row: termination::Model) -> Self {
+#[ComplexObject]
+impl Termination {
+    /// How firmly the chain holds that block, as of the answer's position.
+    async fn finality(&self, context: &Context<'_>) -> Result<Finality> {
+        place::finality(context, self.as_of, &self.block).await
+    }
+}
+
+impl Termination {
+    fn new(row: termination::Model, as_of: i64) -> Self {
         let outcome: Option<runproof_protocol::head::Outcome> =
             row.outcome.as_ref().and_then(|name| serde_json::from_value(name.as_str().into()).ok());
         Self {
@@ -148,7 +159,7 @@ impl From<termination::Model> for Termination {
             outcome: outcome.map(Outcome::from),
             position: Position(row.position),
             transaction_hash: Hash(row.transaction_hash),
-            finality: Finality::named(&row.finality),
+            as_of,
         }
     }
 }

@@ -9,7 +9,10 @@ use sea_orm::{
     sea_query::{Expr, ExprTrait, IntoValueTuple},
 };
 
-use super::snapshot::Journaled;
+use super::{
+    place::{self, Levels},
+    snapshot::Journaled,
+};
 
 type Failure = Arc<DbErr>;
 
@@ -39,6 +42,10 @@ pub(super) struct StateAt(pub(super) i64, pub(super) RunKey, pub(super) i64);
 /// A model by issuer and id.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(super) struct ModelAt(pub(super) i64, pub(super) Vec<u8>, pub(super) Vec<u8>);
+
+/// What was safe and final as of a position.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(super) struct LevelsAt(pub(super) i64);
 
 /// The last verdict on a run.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -175,6 +182,19 @@ impl Loader<ModelAt> for Rows {
             let rows =
                 model::Entity::held(as_of).filter(among([Column::Issuer, Column::ModelId], keys)).all(&self.0).await?;
             found.extend(rows.into_iter().map(|row| (ModelAt(as_of, row.issuer.clone(), row.model_id.clone()), row)));
+        }
+        Ok(found)
+    }
+}
+
+impl Loader<LevelsAt> for Rows {
+    type Value = Levels;
+    type Error = Failure;
+
+    async fn load(&self, keys: &[LevelsAt]) -> Result<HashMap<LevelsAt, Self::Value>, Failure> {
+        let mut found = HashMap::new();
+        for key in keys {
+            found.insert(key.clone(), place::levels(&self.0, key.0).await?);
         }
         Ok(found)
     }

@@ -9,7 +9,7 @@ mod instance;
 mod loaders;
 mod model;
 mod paging;
-mod place;
+pub(crate) mod place;
 mod query;
 pub(crate) mod scalars;
 pub(crate) mod snapshot;

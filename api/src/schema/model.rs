@@ -8,7 +8,7 @@ use super::{
     filter::InstanceFilter,
     instance::Instance,
     paging::{self, Page, Window},
-    place::{Block, Finality, block_of},
+    place::{self, Block, Finality, block_of},
     scalars::{Address, ContentId, Hash, Position},
     snapshot::Journaled,
 };
@@ -27,14 +27,17 @@ pub(crate) struct Model {
     block: Block,
     /// Transaction of its registration.
     transaction_hash: Hash,
-    /// How firmly the chain holds that block.
-    finality: Finality,
     #[graphql(skip)]
     as_of: i64,
 }
 
 #[ComplexObject]
 impl Model {
+    /// How firmly the chain holds that block, as of the answer's position.
+    async fn finality(&self, context: &Context<'_>) -> Result<Finality> {
+        place::finality(context, self.as_of, &self.block).await
+    }
+
     /// Its runs by the same issuer, in the order of their registration.
     #[graphql(complexity = "paging::cost(first, last, child_complexity)")]
     async fn instances(
@@ -61,7 +64,6 @@ impl Model {
             issuer: Address(row.issuer),
             position: Position(row.position),
             transaction_hash: Hash(row.transaction_hash),
-            finality: Finality::named(&row.finality),
             as_of,
         }
     }

@@ -1,7 +1,7 @@
 //! As of which position a request is answered.
 
 use async_graphql::{Context, Error, Result};
-use runproof_migrations::entity::{certificate, instance, model, state, termination};
+use runproof_migrations::entity::{certificate, entry, instance, model, state, termination};
 use sea_orm::{ColumnTrait, Condition, EntityTrait, QueryFilter, Select};
 
 use super::scalars::Position;
@@ -29,7 +29,7 @@ pub(super) fn as_of(context: &Context<'_>, asked: Option<Position>) -> Result<i6
     }
 }
 
-/// A view of the journal.
+/// The journal, and its views.
 pub(super) trait Journaled: EntityTrait {
     /// The row's place in the journal.
     const POSITION: Self::Column;
@@ -58,4 +58,4 @@ macro_rules! journaled {
         }
     )*};
 }
-journaled!(model, instance, state, termination, certificate);
+journaled!(model, instance, state, termination, certificate, entry);

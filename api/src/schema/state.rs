@@ -7,7 +7,7 @@ use super::{
     failure::unavailable,
     instance::Instance,
     loaders::{Batched, InstanceAt, RunKey, RunVerdict, StateAt, StateVerdictOf},
-    place::{Block, Finality, block_of},
+    place::{self, Block, Finality, block_of},
     scalars::{Address, ContentId, Hash, Long, Position},
     verdict::StateVerdict,
 };
@@ -30,8 +30,6 @@ pub(crate) struct State {
     block: Block,
     /// Transaction of its registration.
     transaction_hash: Hash,
-    /// How firmly the chain holds that block.
-    finality: Finality,
     #[graphql(skip)]
     predecessor: Option<i64>,
     #[graphql(skip)]
@@ -40,6 +38,11 @@ pub(crate) struct State {
 
 #[ComplexObject]
 impl State {
+    /// How firmly the chain holds that block, as of the answer's position.
+    async fn finality(&self, context: &Context<'_>) -> Result<Finality> {
+        place::finality(context, self.as_of, &self.block).await
+    }
+
     /// The run.
     async fn instance(&self, context: &Context<'_>) -> Result<Option<Instance>> {
         let row = context.data::<Batched>()?.load_one(InstanceAt(self.as_of, self.key())).await.map_err(unavailable)?;
@@ -82,7 +85,6 @@ impl State {
             sequence: Long(row.sequence),
             position: Position(row.position),
             transaction_hash: Hash(row.transaction_hash),
-            finality: Finality::named(&row.finality),
             predecessor: row.predecessor,
             as_of,
         }

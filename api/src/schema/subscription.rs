@@ -26,6 +26,7 @@ pub(crate) struct Subscription;
 #[Subscription]
 impl Subscription {
     /// The journal: first all entries after a position, then each new one, without gap or repetition, retractions included.
+    /// Narrowed ones have what the chain says of blocks too (`BLOCK_SAFE`, `BLOCK_FINALIZED`), since it concerns all.
     /// With `after` left out it begins with what comes next. After a broken connection go on with `after` set to the last position received.
     async fn events(
         &self,
@@ -90,10 +91,14 @@ impl Subscription {
 
 fn wanted(instance: Option<ContentId>, issuer: Option<Address>, model: Option<ContentId>) -> Condition {
     use entry::Column;
-    Condition::all()
+    let narrowed = Condition::all()
         .add_option(instance.map(|instance| Column::InstanceId.eq(instance.0)))
         .add_option(issuer.map(|issuer| Column::Issuer.eq(issuer.0)))
-        .add_option(model.map(|model| Condition::any().add(Column::ModelId.eq(model.0.clone())).add(run_of(model))))
+        .add_option(model.map(|model| Condition::any().add(Column::ModelId.eq(model.0.clone())).add(run_of(model))));
+    match narrowed.is_empty() {
+        true => narrowed,
+        false => Condition::any().add(narrowed).add(Column::Issuer.is_null()),
+    }
 }
 
 /// Entries of a run name their instance only; its registration names the model.

@@ -64,6 +64,31 @@ async fn subscriptions_are_narrowed() {
 }
 
 #[tokio::test]
+async fn what_becomes_final_is_told_to_narrowed_subscriptions_too() {
+    let served = served().await;
+    served.journal.instance("alice", "run", "etl").await;
+    served.journal.model("bob", "other").await;
+    let lost = served.journal.state("alice", "run", 0).await;
+    served.journal.retract(lost).await;
+    served.journal.promote("finalized", 2).await;
+    let asked = "position kind finality issuer transactionHash block { number }";
+    let query = format!("subscription {{ events(after: 0, instance: \"{}\") {{ {asked} }} }}", text("run"));
+    let mut socket = served.subscribe(&query).await;
+    let mut heard = Vec::new();
+    for _ in 0..4 {
+        let frame = hear(&mut socket).await;
+        heard.push((event(&frame)["position"].clone(), event(&frame)["finality"].clone()));
+        if event(&frame)["kind"] == "BLOCK_FINALIZED" {
+            assert_eq!((&event(&frame)["issuer"], &event(&frame)["transactionHash"]), (&Value::Null, &Value::Null));
+            assert_eq!(event(&frame)["block"], json!({ "number": 2 }));
+        }
+    }
+    let (finalized, taken_back) = (json!("FINALIZED"), Value::Null);
+    let expected = [(1, &finalized), (3, &taken_back), (4, &taken_back), (5, &finalized)];
+    assert_eq!(heard, expected.map(|(position, finality)| (json!(position), finality.clone())));
+}
+
+#[tokio::test]
 async fn a_changed_verdict_is_told() {
     let served = served().await;
     served.journal.instance("alice", "run", "etl").await;

@@ -149,6 +149,30 @@ impl Journal {
         .await
     }
 
+    /// The chain calls an entry's block `safe` or `finalized`.
+    pub async fn promote(&self, level: &str, block: i64) -> i64 {
+        let mut transaction = self.0.begin().await.expect("begin");
+        let position: i64 = sqlx::query_scalar(
+            "with moved as (
+                 update journal.source set position = position + 1,
+                        safe_number = case $1 when 'safe' then $2 else safe_number end,
+                        finalized_number = case $1 when 'finalized' then $2 else finalized_number end
+                 returning position)
+             insert into journal.entry (position, source_id, kind, event, block_number, block_hash, block_timestamp_s)
+             select position, 1, 'block_' || $1, jsonb_build_object('kind', 'block_' || $1), $2, $3, $4 from moved returning position",
+        )
+        .bind(level)
+        .bind(block)
+        .bind(id(&format!("block{block}")))
+        .bind(timestamp_s(block))
+        .fetch_one(&mut *transaction)
+        .await
+        .expect("promotion");
+        sqlx::query("notify runproof_journal").execute(&mut *transaction).await.expect("notify");
+        transaction.commit().await.expect("commit");
+        position
+    }
+
     /// Takes an entry back, as a reorganisation does.
     pub async fn retract(&self, taken_back: i64) -> i64 {
         let mut transaction = self.0.begin().await.expect("begin");

@@ -118,6 +118,30 @@ async fn pages_do_not_shift_while_the_journal_grows_and_shrinks() {
 }
 
 #[tokio::test]
+async fn finality_is_told_as_of_the_answers_position() {
+    let served = served().await;
+    served.journal.instance("alice", "run", "etl").await;
+    served.journal.state("alice", "run", 0).await;
+    served.journal.state("alice", "run", 1).await;
+    served.journal.promote("safe", 2).await;
+    served.journal.promote("finalized", 1).await;
+    let lost = served.journal.promote("safe", 3).await;
+    served.journal.retract(lost).await;
+    let list = "{ nodes { sequence finality instance { finality } } }";
+    for (arguments, [run, first, second]) in [
+        ("(asOf: 3)", ["INCLUDED", "INCLUDED", "INCLUDED"]),
+        ("(asOf: 4)", ["SAFE", "SAFE", "INCLUDED"]),
+        ("(asOf: 5)", ["FINALIZED", "SAFE", "INCLUDED"]),
+        ("(asOf: 6)", ["FINALIZED", "SAFE", "SAFE"]),
+        ("", ["FINALIZED", "SAFE", "INCLUDED"]),
+    ] {
+        let answer = served.data(&format!("{{ states{arguments} {list} }}")).await;
+        let state = |sequence: i64, finality: &str| json!({ "sequence": sequence, "finality": finality, "instance": { "finality": run } });
+        assert_eq!(answer["states"]["nodes"], json!([state(0, first), state(1, second)]), "{arguments}");
+    }
+}
+
+#[tokio::test]
 async fn an_answer_waits_for_a_position() {
     let served = served().await;
     let asked = served

@@ -109,7 +109,7 @@ fn fold(registry: Registry, items: &[Item]) -> (BTreeMap<(Address, InstanceId), 
 }
 
 fn log(origin: &Origin) -> (u64, Option<u64>) {
-    (origin.block_number, origin.log_index)
+    (origin.block_number, origin.place.and_then(|place| place.log_index))
 }
 
 impl Run {

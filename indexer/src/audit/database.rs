@@ -85,7 +85,9 @@ async fn read(pool: &PgPool, registry: Registry) -> Result<Journal> {
             Err(_) => journal.rows.push(of_row(position, "", Some("an entry".into()), Some(text))),
         }
     }
-    journal.rows.extend(columns(&mut snapshot, source_id).await?);
+    for sql in [COLUMNS, FINALITY] {
+        journal.rows.extend(columns(&mut snapshot, sql, source_id).await?);
+    }
     Ok(journal)
 }
 
@@ -130,6 +132,17 @@ const COLUMNS: &str = "select e.position, c.name, c.expected, c.found
         ('retracted_by', r.position::text, e.retracted_by::text)) as c (name, expected, found)
     where e.source_id = $1 and c.expected is distinct from c.found order by e.position";
 
+/// What the views say of an entry by the source's levels must be what its promotions say to consumers.
+const FINALITY: &str = "with told as (
+        select coalesce(max(block_number) filter (where kind = 'block_safe'), 0) as safe,
+               coalesce(max(block_number) filter (where kind = 'block_finalized'), 0) as finalized
+        from journal.entry
+        where source_id = $1 and kind in ('block_safe', 'block_finalized') and retracts is null and retracted_by is null)
+    select position, 'finality', expected, finality
+    from (select a.*, case when a.block_number <= t.finalized then 'finalized' when a.block_number <= t.safe then 'safe' else 'included' end as expected
+          from journal.applied a cross join told t where a.source_id = $1 and a.retracted_by is null) as judged
+    where expected <> finality order by position";
+
 async fn pairs<K>(
     connection: &mut PgConnection,
     sql: &'static str,
@@ -141,9 +154,13 @@ where
     sqlx::query_as(sql).bind(source_id).fetch_all(connection).await
 }
 
-async fn columns(connection: &mut PgConnection, source_id: i16) -> Result<Vec<(u64, Difference)>, sqlx::Error> {
+async fn columns(
+    connection: &mut PgConnection,
+    sql: &'static str,
+    source_id: i16,
+) -> Result<Vec<(u64, Difference)>, sqlx::Error> {
     let rows: Vec<(i64, String, Option<String>, Option<String>)> =
-        sqlx::query_as(COLUMNS).bind(source_id).fetch_all(connection).await?;
+        sqlx::query_as(sql).bind(source_id).fetch_all(connection).await?;
     let differing = rows.into_iter();
     Ok(differing
         .map(|(position, column, expected, found)| of_row(position, &format!(", {column}"), expected, found))

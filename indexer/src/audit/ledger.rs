@@ -18,7 +18,8 @@ pub(super) struct Judged {
 
 /// Replays `entries`, which should be those of the positions 1 to `last`, and compares what stands at the end with `items`.
 pub(super) fn judge(place: Place, entries: &[JournalEntry], last: u64, items: &[Item]) -> Judged {
-    let mut replay = Replay { place, last, judged: Judged::default(), standing: Vec::new(), gaps: BTreeSet::new() };
+    let mut replay =
+        Replay { place, last, judged: Judged::default(), standing: BTreeMap::new(), gaps: BTreeSet::new() };
     let mut before = 0;
     for entry in entries {
         if entry.position > last {
@@ -53,14 +54,15 @@ pub(super) fn entries_differ(
 type Spot = (u64, Option<u64>, u64);
 
 fn spot(origin: &Origin) -> Spot {
-    (origin.block_number, origin.log_index, origin.item_index)
+    let (log, item) = origin.place.map_or((None, 0), |place| (place.log_index, place.item_index));
+    (origin.block_number, log, item)
 }
 
 struct Replay<'a> {
     place: Place,
     last: u64,
     judged: Judged,
-    standing: Vec<&'a JournalEntry>,
+    standing: BTreeMap<u64, &'a JournalEntry>,
     gaps: BTreeSet<u64>,
 }
 
@@ -70,20 +72,20 @@ impl<'a> Replay<'a> {
         self.judged.differences.push(Difference::new(self.place, format!("position {position}{how}"), expected, found));
     }
 
-    /// An entry comes to stand, or takes back the newest that stands.
+    /// An entry comes to stand, or takes back one that stands.
     fn apply(&mut self, entry: &'a JournalEntry) {
-        let Some(retraction) = &entry.retraction else { return self.standing.push(entry) };
-        let newest = self.standing.last();
-        let fits = newest.is_some_and(|newest| {
-            (newest.position, &newest.event, newest.origin) == (retraction.position, &entry.event, entry.origin)
-        });
+        let Some(retraction) = &entry.retraction else {
+            self.standing.insert(entry.position, entry);
+            return;
+        };
+        let taken = self.standing.remove(&retraction.position);
+        let fits = taken.is_some_and(|taken| (&taken.event, taken.origin) == (&entry.event, entry.origin));
         if !fits {
-            let expected = newest.map(|newest| format!("if a retraction, that of position {}", newest.position));
+            let expected = taken.map(|taken| format!("if a retraction of it, {}", told(&taken.event, &taken.origin)));
             let found =
                 format!("retraction of position {}: {}", retraction.position, told(&entry.event, &entry.origin));
             self.name(entry.position, "", expected, Some(found));
         }
-        self.standing.retain(|standing| standing.position != retraction.position);
     }
 
     fn compare(&mut self, items: &[Item]) {
@@ -113,10 +115,11 @@ impl<'a> Replay<'a> {
         }
     }
 
-    /// What stands, by its place on the chain. The first of two at the same place stays.
+    /// What the contract said and stands, by its place on the chain. The first of two at the same place stays.
     fn by_spot(&mut self) -> BTreeMap<Spot, &'a JournalEntry> {
         let mut by_spot = BTreeMap::new();
-        for entry in std::mem::take(&mut self.standing) {
+        let standing = std::mem::take(&mut self.standing).into_values();
+        for entry in standing.filter(|entry| !entry.event.is_promotion()) {
             let found = Some(told(&entry.event, &entry.origin));
             if let Some(first) = by_spot.get(&spot(&entry.origin)).map(|first: &&JournalEntry| first.position) {
                 self.name(entry.position, &format!(", the same place as position {first}"), None, found);

@@ -1,6 +1,9 @@
 use alloy::primitives::{Address, B256};
 use proptest::prelude::*;
-use runproof_protocol::{ModelId, event::Retraction};
+use runproof_protocol::{
+    ModelId,
+    event::{self, Retraction},
+};
 
 use super::*;
 
@@ -11,9 +14,7 @@ fn item(n: u8, fork: u8) -> Item {
         block_number: n.into(),
         block_hash,
         block_timestamp_s: 0,
-        transaction_hash: block_hash,
-        log_index: Some(0),
-        item_index: 0,
+        place: Some(event::Place { transaction_hash: block_hash, log_index: Some(0), item_index: 0 }),
     };
     Item { origin, event: Event::ModelRegistered { issuer: Address::ZERO, model: ModelId(block_hash) } }
 }

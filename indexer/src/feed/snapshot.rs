@@ -100,6 +100,8 @@ impl Snapshot {
 
 #[cfg(test)]
 mod tests {
+    use runproof_protocol::event::Place;
+
     use super::*;
 
     const KEY: InstanceKey = (Address::repeat_byte(1), InstanceId(B256::repeat_byte(2)));
@@ -110,9 +112,7 @@ mod tests {
             block_number: position,
             block_hash: hash,
             block_timestamp_s: 0,
-            transaction_hash: hash,
-            log_index: Some(0),
-            item_index: 0,
+            place: Some(Place { transaction_hash: hash, log_index: Some(0), item_index: 0 }),
         };
         JournalEntry { position, retraction: None, event, origin }
     }

@@ -11,14 +11,16 @@ pub struct Model {
     pub position: i64,
     /// Set on a retraction: the position that it takes back.
     pub retracts: Option<i64>,
+    /// Position of the retraction, if it was taken back.
+    pub retracted_by: Option<i64>,
     /// Why it was taken back.
     pub reason: Option<String>,
     /// Canonical block at the same height, 32 bytes.
     pub replaced_by: Option<Vec<u8>>,
     /// The event's kind, `protocol::event::Event::kind`.
     pub kind: String,
-    /// Issuer's address, 20 bytes.
-    pub issuer: Vec<u8>,
+    /// Issuer's address, 20 bytes; `None` of what the chain says of a block.
+    pub issuer: Option<Vec<u8>>,
     /// Instance id, 32 bytes.
     pub instance_id: Option<Vec<u8>>,
     /// Model id, 32 bytes.
@@ -38,11 +40,11 @@ pub struct Model {
     /// Its time, Unix seconds.
     pub block_timestamp_s: i64,
     /// Transaction of the registration, 32 bytes.
-    pub transaction_hash: Vec<u8>,
+    pub transaction_hash: Option<Vec<u8>>,
     /// Place of the log in the block; `None` if only calldata tells of it.
     pub log_index: Option<i32>,
     /// Place in the log's batch.
-    pub item_index: i32,
+    pub item_index: Option<i32>,
 }
 
 /// It stands alone.

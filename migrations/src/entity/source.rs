@@ -19,9 +19,9 @@ pub struct Model {
     pub block_hash: Option<Vec<u8>>,
     /// Last position given.
     pub position: i64,
-    /// Newest block that the node calls safe.
+    /// Newest of the journal's blocks that the chain calls safe.
     pub safe_number: i64,
-    /// Newest block that the node calls finalized.
+    /// Newest of the journal's blocks that the chain calls finalized.
     pub finalized_number: i64,
 }
 

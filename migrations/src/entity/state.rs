@@ -35,8 +35,6 @@ pub struct Model {
     pub log_index: Option<i32>,
     /// Place in the log's batch.
     pub item_index: i32,
-    /// `included`, `safe` or `finalized`.
-    pub finality: String,
 }
 
 /// It stands alone.

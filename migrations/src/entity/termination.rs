@@ -27,8 +27,6 @@ pub struct Model {
     pub block_timestamp_s: i64,
     /// Transaction of the registration, 32 bytes.
     pub transaction_hash: Vec<u8>,
-    /// `included`, `safe` or `finalized`.
-    pub finality: String,
 }
 
 /// It stands alone.

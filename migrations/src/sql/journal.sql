@@ -1,4 +1,4 @@
--- The journal: every registration and every retraction gets the next position. Append-only, but for retracted_by, which closes an entry's validity.
+-- The journal: every registration, every retraction and every move of what the chain calls safe or final gets the next position. Append-only, but for retracted_by, which closes an entry's validity.
 create schema journal;
 
 -- What is followed, how far, and by which writer. Rows, header, cursor and journal change in one transaction. One source a database, so that
@@ -12,8 +12,8 @@ create table journal.source (
     block_number        bigint,                          -- cursor: last block taken
     block_hash          bytea,
     position            bigint not null default 0,       -- last position given
-    safe_number         bigint not null default 0,
-    finalized_number    bigint not null default 0,
+    safe_number         bigint not null default 0,       -- newest of our blocks that the chain calls safe
+    finalized_number    bigint not null default 0,       -- likewise finalized
     updated_at          timestamptz not null default now(),
     unique (chain_id, contract)
 );
@@ -46,7 +46,7 @@ create table journal.entry (
     reason              text,
     replaced_by         bytea,
     kind                text not null,
-    issuer              bytea not null check (length(issuer) = 20),
+    issuer              bytea check (length(issuer) = 20),
     instance_id         bytea check (length(instance_id) = 32),
     model_id            bytea check (length(model_id) = 32),
     content_id          bytea check (length(content_id) = 32),    -- state id, or fingerprint of a certificate
@@ -56,12 +56,15 @@ create table journal.entry (
     block_number        bigint not null,
     block_hash          bytea not null references journal.block,
     block_timestamp_s   bigint not null,
-    transaction_hash    bytea not null,
+    transaction_hash    bytea,
     log_index           integer,                                  -- null if only calldata tells of it
-    item_index          integer not null,
-    recorded_at         timestamptz not null default now()
+    item_index          integer,
+    recorded_at         timestamptz not null default now(),
+    -- What the chain says of a block is no event of the contract: block_safe and block_finalized, for all that stands at or below the block.
+    constraint entry_of_event_or_block check (num_nulls(issuer, transaction_hash, item_index) in (0, 3))
 );
-create unique index entry_origin on journal.entry (block_hash, log_index, item_index) nulls not distinct where retracts is null and retracted_by is null;
+create unique index entry_origin on journal.entry (block_hash, log_index, item_index) nulls not distinct
+    where retracts is null and retracted_by is null and issuer is not null;
 create index entry_instance on journal.entry (instance_id, sequence) where instance_id is not null;
 create index entry_kind on journal.entry (kind, position);
 create index entry_issuer on journal.entry (issuer, position);
@@ -93,7 +96,7 @@ create view journal.applied as
                 when e.block_number <= s.safe_number then 'safe'
                 else 'included' end as finality
     from journal.entry e join journal.source s using (source_id)
-    where e.retracts is null;
+    where e.retracts is null and e.issuer is not null;
 
 create view journal.model as
     select position, retracted_by, issuer, model_id, block_number, block_hash, block_timestamp_s, transaction_hash, finality

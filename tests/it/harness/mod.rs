@@ -11,7 +11,7 @@ use std::{
     time::Duration,
 };
 
-pub use clients::KafkaMessage;
+pub use clients::{KafkaMessage, Subscription};
 pub use command::{Role, free_port};
 pub use world::World;
 

@@ -104,7 +104,8 @@ pub fn expected(folded: &Folded) -> BTreeMap<String, BTreeSet<String>> {
             json!({"issuer": issuer, "instance": instance, "sequence": sequence, "state": state, "predecessor": predecessor})
         })
     });
-    let tables: [(&str, Vec<Value>); 7] = [
+    let levels = folded.levels.iter().map(|(kind, block)| json!({"kind": kind, "block_number": block}));
+    let tables: [(&str, Vec<Value>); 8] = [
         (
             "models",
             models
@@ -133,6 +134,7 @@ pub fn expected(folded: &Folded) -> BTreeMap<String, BTreeSet<String>> {
         ("delegates", vec![]),
         ("participants", vec![]),
         ("requests", vec![]),
+        ("levels", levels.collect()),
     ];
     tables.map(|(name, rows)| (name.to_owned(), rows.iter().map(sorted).collect())).into()
 }
