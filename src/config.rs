@@ -1,6 +1,9 @@
 //! One configuration file, with environment overrides: `RUNPROOF_CHAIN__RPC_URL` sets `rpc_url` of `[chain]`.
 
-use std::path::{Path, PathBuf};
+use std::{
+    num::NonZeroU32,
+    path::{Path, PathBuf},
+};
 
 use alloy::primitives::Address;
 use eyre::{Context, OptionExt, Result, ensure};
@@ -9,6 +12,7 @@ use figment::{
     providers::{Env, Format, Serialized, Toml},
 };
 use runproof_contracts::ContractKind;
+use runproof_indexer::endpoints::Role;
 use serde::{Deserialize, Serialize};
 use url::Url;
 
@@ -75,6 +79,42 @@ pub struct Chain {
     pub registry_deployed_at_block: u64,
     /// The ENS registry; the default is its address on public networks.
     pub ens_registry: Address,
+    /// What is indexed counts if so many endpoints say the same.
+    pub quorum: usize,
+    /// An endpoint that is more blocks behind the others is set aside.
+    pub max_lag_blocks: u64,
+    /// Further endpoints that the indexer reads from, beside `rpc_url`.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub endpoint: Vec<Endpoint>,
+}
+
+/// An endpoint of the chain.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Endpoint {
+    /// What it is called in logs, metrics and status; absent: host and port.
+    #[serde(default)]
+    pub name: Option<String>,
+    /// JSON-RPC over HTTP.
+    pub url: Url,
+    /// JSON-RPC over a websocket: a hint to look now.
+    #[serde(default)]
+    pub ws_url: Option<Url>,
+    /// `primary`, or `standby`: asked only if too few of the primary ones serve.
+    #[serde(default)]
+    pub role: Role,
+    /// Calls that it may be asked a second; absent: it tells when it is too much.
+    #[serde(default)]
+    pub calls_per_s: Option<NonZeroU32>,
+}
+
+impl Chain {
+    /// Whether two sources read from the same endpoints, by the same rules.
+    pub fn has_same_endpoints(&self, other: &Self) -> bool {
+        let rules = |chain: &Self| (chain.quorum, chain.max_lag_blocks);
+        (&self.rpc_url, &self.ws_url, &self.endpoint) == (&other.rpc_url, &other.ws_url, &other.endpoint)
+            && rules(self) == rules(other)
+    }
 }
 
 impl Default for Chain {
@@ -86,6 +126,9 @@ impl Default for Chain {
             kind: ContractKind::Registry,
             registry_deployed_at_block: 0,
             ens_registry: alloy::primitives::address!("00000000000C2E074eC69A0dFb2997BA6C7d2e1e"),
+            quorum: 1,
+            max_lag_blocks: 16,
+            endpoint: Vec::new(),
         }
     }
 }
@@ -300,7 +343,7 @@ impl Default for Api {
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Operations {
-    /// Address and port of `/healthz`, `/readyz` and `/metrics`.
+    /// Address and port of `/healthz`, `/readyz`, `/status` and `/metrics`.
     pub listen: String,
 }
 

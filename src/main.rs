@@ -4,12 +4,14 @@ mod cli;
 mod commands;
 mod config;
 mod demo;
+mod observed;
 mod operations;
 mod roles;
 mod shutdown;
+mod status;
 mod telemetry;
 
-use std::{io::IsTerminal, process::ExitCode};
+use std::{io::IsTerminal, process::ExitCode, sync::Arc};
 
 use clap::Parser;
 use eyre::{Result, bail, eyre};
@@ -18,6 +20,7 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     cli::{Cli, Command},
     config::Config,
+    observed::Observed,
     telemetry::Level,
 };
 
@@ -80,24 +83,32 @@ async fn once(command: &Command, sources: &[Config]) -> Result<bool> {
 
 /// Runs a role until it is told to stop, with health and metrics beside it.
 async fn role(command: &Command, config: &Config, sources: &[Config], token: CancellationToken) -> Result<()> {
-    let database = roles::migrate(&sources[0]).await?;
-    for source in &sources[1..] {
-        roles::migrate(source).await?.close().await?;
+    let mut databases = Vec::with_capacity(sources.len());
+    for source in sources {
+        databases.push(roles::migrate(source).await?);
     }
+    let observed = Observed::all(sources)?;
     let working = async {
         match command {
             Command::Follow(follow) => commands::run::follow(config, follow, token.clone()).await,
             Command::Site => roles::site(config, token.clone()).await,
-            Command::Index => each(sources, |source| roles::index(source, token.clone())).await,
-            Command::Verdicts => each(sources, |source| roles::verdicts(source, token.clone())).await,
+            Command::Index => each(sources, &observed, |source, seen| roles::index(source, seen, token.clone())).await,
+            Command::Verdicts => {
+                each(sources, &observed, |source, seen| roles::verdicts(source, seen, token.clone())).await
+            }
             _ => roles::serve(config, token.clone()).await,
         }
     };
-    tokio::try_join!(working, operations::serve(config, database, token.clone()))?;
+    tokio::try_join!(working, operations::serve(config, sources, databases, &observed, token.clone()))?;
     Ok(())
 }
 
 /// Works on each source until told to stop; the first error ends all, for it is one that trying again cannot mend.
-async fn each<'a, F: Future<Output = Result<()>>>(sources: &'a [Config], work: impl Fn(&'a Config) -> F) -> Result<()> {
-    futures::future::try_join_all(sources.iter().map(work)).await.map(drop)
+async fn each<'a, F: Future<Output = Result<()>>>(
+    sources: &'a [Config],
+    observed: &[Arc<Observed>],
+    work: impl Fn(&'a Config, Arc<Observed>) -> F,
+) -> Result<()> {
+    let each = sources.iter().zip(observed).map(|(source, observed)| work(source, observed.clone()));
+    futures::future::try_join_all(each).await.map(drop)
 }

@@ -18,7 +18,7 @@ use sea_orm::{ConnectOptions, DatabaseConnection};
 use tokio_util::sync::CancellationToken;
 use url::Url;
 
-use crate::{commands::identity, config::Config};
+use crate::{commands::identity, config::Config, observed::Observed};
 
 /// A database that does not answer for so long is away.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -87,14 +87,14 @@ pub async fn site(config: &Config, token: CancellationToken) -> Result<()> {
 }
 
 /// Follows the contract's logs into the journal, and the journal into Kafka if that is configured.
-pub async fn index(config: &Config, token: CancellationToken) -> Result<()> {
+pub async fn index(config: &Config, observed: Arc<Observed>, token: CancellationToken) -> Result<()> {
     let postgres_url = Url::parse(&config.postgres.url).wrap_err("postgres.url")?;
     let chain = &config.chain;
+    let endpoints = observed.indexed.get_or_init(|| observed.chain.clone()).clone();
     let settings = runproof_indexer::Settings {
-        ws_url: chain.ws_url.clone(),
         kind: chain.kind,
         start_block: chain.registry_deployed_at_block,
-        ..runproof_indexer::Settings::new(chain.rpc_url.clone(), chain.registry, postgres_url.clone())
+        ..runproof_indexer::Settings::new(endpoints, chain.registry, postgres_url.clone())
     };
     let indexing = runproof_indexer::run(settings, token.clone());
     let relaying = async {
@@ -102,6 +102,7 @@ pub async fn index(config: &Config, token: CancellationToken) -> Result<()> {
         let settings = runproof_indexer::RelaySettings {
             topic: kafka.topic.clone(),
             options: kafka.client.clone(),
+            relayed: observed.relayed.get_or_init(Arc::default).clone(),
             ..runproof_indexer::RelaySettings::new(postgres_url, chain.registry, &kafka.bootstrap)
         };
         runproof_indexer::relay::run(settings, token).await
@@ -122,12 +123,13 @@ pub fn verifier_settings(config: &Config) -> runproof_verifier::Settings {
 }
 
 /// Keeps verdicts current.
-pub async fn verdicts(config: &Config, token: CancellationToken) -> Result<()> {
+pub async fn verdicts(config: &Config, observed: Arc<Observed>, token: CancellationToken) -> Result<()> {
     let mut settings = runproof_verifier::worker::Settings::new(verifier_settings(config), config.postgres.url.clone());
     settings.recheck.unsettled = Duration::from_secs(config.verifier.recheck_interval_s);
     // What has ended changes seldom; its names, certificates and documents still may.
     settings.recheck.settled = settings.recheck.unsettled * 10;
     settings.poll_interval = settings.poll_interval.min(settings.recheck.unsettled);
+    settings.verified = observed.verified.get_or_init(Arc::default).clone();
     runproof_verifier::worker::run(settings, token).await
 }
 

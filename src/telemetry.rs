@@ -2,7 +2,8 @@
 
 use std::io::IsTerminal;
 
-use tracing_subscriber::{EnvFilter, fmt};
+use tracing_indicatif::{IndicatifLayer, filter::IndicatifFilter};
+use tracing_subscriber::{EnvFilter, Layer, fmt, layer::SubscriberExt, util::SubscriberInitExt};
 
 /// How much is logged.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -15,7 +16,7 @@ pub enum Level {
     Verbose,
 }
 
-/// Starts logging. `RUST_LOG` chooses otherwise; lines are JSON where no terminal reads them.
+/// Starts logging. `RUST_LOG` chooses otherwise; lines are JSON where no terminal reads them, and go around the progress bars where one does.
 pub fn start(level: Level) {
     let default = match level {
         Level::Quiet => "error,runproof=warn,rdkafka=off,librdkafka=off",
@@ -23,10 +24,12 @@ pub fn start(level: Level) {
         Level::Verbose => "info,runproof=debug",
     };
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(default));
-    let builder = fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let registry = tracing_subscriber::registry().with(filter);
     if std::io::stderr().is_terminal() {
-        builder.with_target(false).compact().init();
+        let bars = IndicatifLayer::new();
+        let lines = fmt::layer().with_writer(bars.get_stderr_writer()).with_target(false).compact();
+        registry.with(lines).with(bars.with_filter(IndicatifFilter::new(false))).init();
     } else {
-        builder.json().flatten_event(true).init();
+        registry.with(fmt::layer().with_writer(std::io::stderr).json().flatten_event(true)).init();
     }
 }

@@ -5,7 +5,7 @@ use runproof_bench::{
     chain::{REGISTRY, Recipe, Shape},
     replay::Replay,
 };
-use runproof_indexer::Settings;
+use runproof_indexer::{Settings, endpoints::Endpoints};
 use runproof_stack::{Part, Ports, Postgres, Stack, StackOptions};
 use sqlx::{Connection, PgConnection, postgres::PgListener};
 use tokio::net::TcpListener;
@@ -68,7 +68,7 @@ async fn database(postgres: &Postgres, name: &str) -> Result<String> {
 }
 
 fn settings(rpc_url: &str, postgres_url: &str) -> Result<Settings> {
-    Ok(Settings::new(rpc_url.parse()?, REGISTRY.address, postgres_url.parse()?))
+    Ok(Settings::new(Endpoints::one(rpc_url.parse()?)?, REGISTRY.address, postgres_url.parse()?))
 }
 
 /// Runs the indexer until a commit reaches a position.

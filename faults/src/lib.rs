@@ -13,6 +13,7 @@ mod node;
 mod postgres_proxy;
 mod process;
 mod rpc_proxy;
+mod status;
 mod table;
 mod trap;
 mod websocket;

@@ -8,7 +8,7 @@ use rand::rngs::StdRng;
 
 use crate::{
     ground::Ground,
-    lines::{brokers, crashes, databases, engine, forks, nodes, providers, strangers, writers},
+    lines::{brokers, crashes, databases, engine, forks, liars, nodes, providers, strangers, writers},
     table::Row,
 };
 
@@ -71,10 +71,11 @@ pub(crate) const LINES: &[Line] = &[
     line(7, "logs of another fork, duplicated, shuffled, out of range, altered", 10_000, 15),
     line(8, "answers that are null, cut short, huge, no JSON", 500, 8),
     line(9, "refused ranges, in the words of each provider and in unknown ones", 22, 2),
-    line(10, "429, delays, connections that never answer", 60, 3),
+    line(10, "429 by HTTP and by JSON-RPC, delays, connections that never answer", 60, 4),
     line(11, "websockets that stall, leave gaps, talk nonsense, hang up or flood", 200, 5),
-    line(12, "another chain, another genesis, no contract", 12, 3),
+    line(12, "another chain, another genesis, no contract, another contract", 12, 4),
     line(13, "emptied bloom filters, forged receipts", 1_000, 10),
+    line(14, "one of three endpoints lies, two must agree", 20, 5),
     line(15, "Postgres killed; the acknowledgement of a COMMIT cut off", 200, 4),
     line(16, "Postgres frozen in the middle of it; tables locked by others", 60, 2),
     line(17, "the disk under the tables is full", 60, 2),
@@ -117,6 +118,7 @@ impl Line {
             11 => providers::websockets(ground, random, times).boxed(),
             12 => strangers::other_chains(ground, random, times).boxed(),
             13 => nodes::forged(ground, random, times).boxed(),
+            14 => liars::one_in_three(ground, random, times).boxed(),
             15 => databases::killed(ground, random, times).boxed(),
             16 => databases::frozen(ground, random, times).boxed(),
             17 => databases::full(ground, random, times).boxed(),

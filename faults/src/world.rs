@@ -43,6 +43,11 @@ pub(crate) struct Detours {
     pub(crate) kafka_port: Option<u16>,
     /// Settings of librdkafka.
     pub(crate) kafka_client: Vec<(&'static str, &'static str)>,
+    /// Standby endpoints of the chain, by name and URL, and how many of all must say the same.
+    pub(crate) endpoints: Vec<(&'static str, String)>,
+    pub(crate) quorum: Option<usize>,
+    /// Where `/status` is served.
+    pub(crate) operations_port: Option<u16>,
 }
 
 impl<'a> World<'a> {
@@ -111,12 +116,18 @@ impl<'a> World<'a> {
         let kafka = detours.kafka_port.map_or(kafka, |port| format!("127.0.0.1:{port}"));
         let Registry { address, deployed_at_block } = self.registry;
         let client = detours.kafka_client.iter().map(|(name, value)| format!("client.\"{name}\" = \"{value}\"\n"));
+        let quorum = detours.quorum.unwrap_or(1);
         let mut text = format!(
-            "[chain]\nrpc_url = \"{rpc_url}\"\n{ws_url}\nregistry = \"{address}\"\nregistry_deployed_at_block = {deployed_at_block}\n\
+            "[chain]\nquorum = {quorum}\nrpc_url = \"{rpc_url}\"\n{ws_url}\nregistry = \"{address}\"\nregistry_deployed_at_block = {deployed_at_block}\n\
              [postgres]\nurl = \"{postgres}\"\n[kafka]\nbootstrap = \"{kafka}\"\ntopic = \"{}.events\"\n",
             self.name
         );
         text.extend(client);
+        text.extend(detours.operations_port.map(|port| format!("[operations]\nlisten = \"127.0.0.1:{port}\"\n")));
+        let endpoint = |(name, url): &(_, String)| {
+            format!("[[chain.endpoint]]\nname = \"{name}\"\nurl = \"{url}\"\nrole = \"standby\"\n")
+        };
+        text.extend(detours.endpoints.iter().map(endpoint));
         Ok(std::fs::write(self.config(), text)?)
     }
 
@@ -163,7 +174,7 @@ impl<'a> World<'a> {
         self.until("the journal comes to the chain's head", || self.cursor_is(hash)).await
     }
 
-    async fn cursor_is(&self, hash: B256) -> Result<bool> {
+    pub(crate) async fn cursor_is(&self, hash: B256) -> Result<bool> {
         let sql = "select count(*) from journal.source where block_hash = $1";
         let count: i64 = sqlx::query_scalar(sql).bind(hash.as_slice()).fetch_one(&self.pool).await?;
         Ok(count == 1)
@@ -190,12 +201,25 @@ impl<'a> World<'a> {
         what: &str,
         mut look: impl FnMut() -> F,
     ) -> Result<()> {
+        self.answer(what, || {
+            let looked = look();
+            async { Ok(looked.await?.then_some(())) }
+        })
+        .await
+    }
+
+    /// Asks until there is an answer.
+    pub(crate) async fn answer<T, F: Future<Output = Result<Option<T>>>>(
+        &self,
+        what: &str,
+        mut ask: impl FnMut() -> F,
+    ) -> Result<T> {
         let deadline = tokio::time::Instant::now() + PATIENCE;
         let mut failure = String::new();
         while tokio::time::Instant::now() < deadline {
-            match look().await {
-                Ok(true) => return Ok(()),
-                Ok(false) => {}
+            match ask().await {
+                Ok(Some(answer)) => return Ok(answer),
+                Ok(None) => {}
                 Err(error) => failure = format!("; last: {error}"),
             }
             tokio::time::sleep(LOOK_EVERY).await;

@@ -22,7 +22,7 @@ use url::Url;
 
 pub use self::report::{Difference, Place, Report};
 use self::{finality::Canonical, topic::TopicReader};
-use crate::{RelaySettings, source::Source};
+use crate::{RelaySettings, endpoints::Endpoints, source::Source};
 
 /// What an audit is told.
 #[derive(Clone)]
@@ -48,8 +48,9 @@ pub struct AuditSettings {
 /// # Errors
 /// What could not be read, and a chain that was reorganised meanwhile: then nothing is known, and the audit is to be repeated.
 pub async fn audit(settings: &AuditSettings) -> Result<Report> {
-    let source = Source::new(settings.rpc_url.clone(), settings.registry, settings.kind, true)?;
-    let registry = Registry { chain_id: source.chain_id().await?, address: settings.registry };
+    let source = Source::new(Endpoints::one(settings.rpc_url.clone())?, settings.registry, settings.kind, true);
+    let chain_id = source.identify(None, None).await?.chain.chain_id;
+    let registry = Registry { chain_id, address: settings.registry };
     let newest = source.head().await?.latest;
     // The order matters: what the topic holds now must be in the journal when that is read. The rest of the topic is read after it.
     let topic = match settings.topic.clone() {

@@ -6,7 +6,11 @@
 use alloy::primitives::{Address, B256};
 use sqlx::{PgConnection, PgPool, Row, postgres::PgRow};
 
-use crate::{block::BlockRef, error::IndexError};
+use crate::{
+    block::BlockRef,
+    error::IndexError,
+    identity::{ChainIdentity, Identity},
+};
 
 /// A journal's state as this writer knows it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -26,14 +30,22 @@ pub(crate) struct Cursor {
 }
 
 /// Finds or makes the source of a contract's journal. A database holds one.
-pub(crate) async fn open(pool: &PgPool, chain_id: u64, registry: Address, start_block: u64) -> Result<i16, IndexError> {
+pub(crate) async fn open(
+    pool: &PgPool,
+    identity: Identity,
+    registry: Address,
+    start_block: u64,
+) -> Result<i16, IndexError> {
+    let chain_id = identity.chain.chain_id;
     sqlx::query(
-        "insert into journal.source (chain_id, contract, start_block)
-         select $1, $2, $3 where not exists (select from journal.source)",
+        "insert into journal.source (chain_id, contract, start_block, genesis_hash, code_hash)
+         select $1, $2, $3, $4, $5 where not exists (select from journal.source)",
     )
     .bind(bigint(chain_id))
     .bind(registry.as_slice())
     .bind(bigint(start_block))
+    .bind(identity.chain.genesis.as_slice())
+    .bind(identity.code.as_slice())
     .execute(pool)
     .await?;
     let row = sqlx::query("select source_id, chain_id, contract from journal.source order by source_id limit 1")
@@ -48,6 +60,19 @@ pub(crate) async fn open(pool: &PgPool, chain_id: u64, registry: Address, start_
         return Err(IndexError::WrongChain { expected: unsigned(expected), found: chain_id });
     }
     Ok(source_id)
+}
+
+/// Which chain and contract a journal is of, if there is one of the contract.
+pub(crate) async fn identity(pool: &PgPool, registry: Address) -> Result<Option<Identity>, sqlx::Error> {
+    let row = sqlx::query("select chain_id, genesis_hash, code_hash from journal.source where contract = $1")
+        .bind(registry.as_slice())
+        .fetch_optional(pool)
+        .await?;
+    let identity = |row: PgRow| {
+        let chain = ChainIdentity { chain_id: unsigned(row.try_get(0)?), genesis: hash(row.try_get(1)?)? };
+        Ok(Identity { chain, code: hash(row.try_get(2)?)? })
+    };
+    row.map(identity).transpose()
 }
 
 /// Makes this the journal's writer: those before it are fenced from now on.

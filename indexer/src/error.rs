@@ -25,6 +25,52 @@ pub enum IndexError {
         /// The chain.
         chain_id: u64,
     },
+    /// The node's chain has the same id, and began with another block.
+    #[error(
+        "the node's chain {chain_id} began with block {found}, not {expected}: a development chain that was started anew is another one; \
+         set rpc_url to a node of the journal's chain, or use another database"
+    )]
+    OtherGenesis {
+        /// The chain.
+        chain_id: u64,
+        /// Hash of block 0 of the journal's chain, or of most endpoints'.
+        expected: B256,
+        /// Hash of the node's.
+        found: B256,
+    },
+    /// Something else than before is deployed at the contract's address.
+    #[error(
+        "the code of {registry} on chain {chain_id} hashes to {found}, not {expected}: check the node; \
+         a contract that was exchanged needs another database"
+    )]
+    OtherCode {
+        /// The address.
+        registry: Address,
+        /// The chain.
+        chain_id: u64,
+        /// keccak256 of the code as the journal or most endpoints have it.
+        expected: B256,
+        /// As the node has it.
+        found: B256,
+    },
+    /// Too few endpoints say the same.
+    #[error(
+        "fewer than {wanted} endpoints agree on {what}: look at /status, and exchange those that were set aside, or set chain.quorum lower"
+    )]
+    NoQuorum {
+        /// How many must.
+        wanted: usize,
+        /// On what.
+        what: &'static str,
+    },
+    /// The endpoint was asked too much, and is to be left alone for a while.
+    #[error("{method}: the endpoint's rate limit is reached")]
+    RateLimited {
+        /// JSON-RPC method.
+        method: &'static str,
+        /// For how long, if it says so.
+        retry_after: Option<std::time::Duration>,
+    },
     /// The journal in this database is of another contract.
     #[error("this database holds the journal of {found} on chain {chain_id}: use another database for {registry}")]
     OtherJournal {
@@ -92,6 +138,8 @@ impl IndexError {
         matches!(
             self,
             Self::WrongChain { .. }
+                | Self::OtherGenesis { .. }
+                | Self::OtherCode { .. }
                 | Self::NoContract { .. }
                 | Self::OtherJournal { .. }
                 | Self::ForkBelowFinalized { .. }

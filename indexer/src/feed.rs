@@ -6,7 +6,11 @@ mod journal;
 mod snapshot;
 mod verdicts;
 
-use std::{convert::Infallible, future::Future, sync::Arc};
+use std::{
+    convert::Infallible,
+    future::Future,
+    sync::{Arc, atomic::AtomicU64},
+};
 
 pub(crate) use dead_letters::DeadLetters;
 use eyre::Context;
@@ -38,6 +42,8 @@ pub(crate) struct Database {
     pub(crate) registry: Registry,
     /// Rows that are read at a time, and so what a transaction holds at most.
     pub(crate) batch: u32,
+    /// Where to tell how far the journal is relayed.
+    pub(crate) relayed: Arc<AtomicU64>,
 }
 
 /// Rows in the order of a number that grows (position, revision, quarantine id), as messages.

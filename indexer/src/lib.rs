@@ -18,14 +18,19 @@ mod converge;
 mod copy;
 mod cursor;
 pub mod decode;
+mod endpoint;
+pub mod endpoints;
 pub mod error;
 mod feed;
 mod finality;
+pub mod identity;
 mod indexes;
 pub mod journal;
 mod lease;
 pub mod message;
+mod node;
 mod progress;
+mod rate_limit;
 pub mod receipt;
 pub mod relay;
 mod rewind;
@@ -33,6 +38,7 @@ mod rpc;
 mod settings;
 pub mod source;
 mod span;
+pub mod standing;
 mod tail;
 pub mod topic;
 mod transaction;
@@ -53,8 +59,8 @@ use sqlx::{
     PgPool,
     postgres::{PgConnectOptions, PgPoolOptions},
 };
-use tokio::{sync::Notify, task::JoinHandle};
-use tokio_util::sync::CancellationToken;
+use tokio::sync::Notify;
+use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
 use tracing::info;
 use url::Url;
 
@@ -65,9 +71,13 @@ use url::Url;
 /// are away are waited for.
 pub async fn run(settings: Settings, token: CancellationToken) -> eyre::Result<()> {
     let pool = pool(&settings.postgres_url)?;
-    let source = Source::new(settings.rpc_url.clone(), settings.registry, settings.kind, settings.strict)?;
+    let endpoints = settings.endpoints.clone();
+    let source = Source::new(endpoints.clone(), settings.registry, settings.kind, settings.strict);
     let wake = Arc::new(Notify::new());
-    let heads = settings.ws_url.clone().map(|url| tokio::spawn(wake::notify_new_heads(url, wake.clone())));
+    let heads: Vec<_> = endpoints
+        .websockets()
+        .map(|url| AbortOnDropHandle::new(tokio::spawn(wake::notify_new_heads(url, wake.clone()))))
+        .collect();
     let mut indexer = Indexer {
         pool,
         source,
@@ -78,8 +88,15 @@ pub async fn run(settings: Settings, token: CancellationToken) -> eyre::Result<(
         settings,
     };
     // To stop is to drop what is being done, which is safe at any point, as a crash is.
-    let outcome = token.run_until_cancelled(indexer.run()).await;
-    heads.iter().for_each(JoinHandle::abort);
+    let outcome = token
+        .run_until_cancelled(async {
+            tokio::select! {
+                outcome = indexer.run() => outcome,
+                never = endpoints.survey() => match never {},
+            }
+        })
+        .await;
+    drop(heads);
     info!("indexer stopped");
     outcome.unwrap_or(Ok(())).map_err(Into::into)
 }
@@ -131,15 +148,10 @@ impl Indexer {
     }
 
     async fn open(&self) -> Result<(lease::Lease, cursor::Cursor), IndexError> {
-        let Settings { registry, chain_id: expected, .. } = self.settings;
-        let chain_id = self.source.chain_id().await?;
-        if let Some(expected) = expected.filter(|expected| *expected != chain_id) {
-            return Err(IndexError::WrongChain { expected, found: chain_id });
-        }
-        if !self.source.has_contract().await? {
-            return Err(IndexError::NoContract { registry, chain_id });
-        }
-        let source_id = cursor::open(&self.pool, chain_id, registry, self.settings.start_block).await?;
+        let Settings { registry, chain_id, start_block, .. } = self.settings;
+        let known = cursor::identity(&self.pool, registry).await?;
+        let identity = self.source.identify(chain_id, known).await?;
+        let source_id = cursor::open(&self.pool, identity, registry, start_block).await?;
         let lease = lease::hold(&self.settings.postgres_url, lease::Role::Indexer, source_id).await?;
         Ok((lease, cursor::take(&self.pool, source_id).await?))
     }

@@ -111,5 +111,6 @@ async fn open(settings: &RelaySettings, pool: &PgPool) -> eyre::Result<Database>
         .await?
         .ok_or_eyre("the indexer has not begun the journal yet")?;
     let registry = Registry { chain_id: unsigned(row.try_get(1)?), address: settings.registry };
-    Ok(Database { pool: pool.clone(), source_id: row.try_get(0)?, registry, batch: settings.batch })
+    let relayed = settings.relayed.clone();
+    Ok(Database { pool: pool.clone(), source_id: row.try_get(0)?, registry, batch: settings.batch, relayed })
 }

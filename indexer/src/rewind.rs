@@ -1,6 +1,5 @@
 //! A reorganisation: the fork point is found by walking down the journal's own blocks, and what stood above it is taken back, newest first.
 
-use alloy::primitives::B256;
 use sqlx::{PgConnection, PgPool, Row};
 use tracing::warn;
 
@@ -10,7 +9,7 @@ use crate::{
     cursor::{self, Cursor, bigint, unsigned},
     error::IndexError,
     finality,
-    source::{self, Source},
+    source::Source,
 };
 
 const FIRST_PAGE: i64 = 8;
@@ -22,6 +21,10 @@ const LARGEST_PAGE: i64 = 512;
 /// [`IndexError::ForkBelowFinalized`], with nothing written, if that block lies below what was final.
 pub(crate) async fn rewind(pool: &PgPool, source: &Source, from: &Cursor) -> Result<Cursor, IndexError> {
     let fork = fork_point(pool, source, from).await?;
+    if fork == from.block {
+        // What the head said of the cursor's block was not confirmed.
+        return Ok(from.clone());
+    }
     let above = fork.map_or(-1, |block| bigint(block.number));
     let replacements = replacements(pool, source, from, above).await?;
     let mut to = Cursor { block: fork, ..from.clone() };
@@ -48,7 +51,7 @@ async fn fork_point(pool: &PgPool, source: &Source, from: &Cursor) -> Result<Opt
     loop {
         let ours = canonical_below(pool, from.source_id, below, page).await?;
         let numbers: Vec<u64> = ours.iter().map(|block| block.number).collect();
-        let theirs: Vec<Option<B256>> = source.headers(&numbers).await?.iter().map(source::hash).collect();
+        let theirs = source.hashes(&numbers).await?;
         let common = newest_common(&ours, &theirs);
         let lost = ours.iter().zip(theirs).take_while(|(block, _)| Some(**block) != common);
         if let Some((lost, theirs)) = lost.filter(|(block, _)| block.number <= from.finalized).last() {
@@ -93,9 +96,9 @@ async fn replacements(
     .fetch_all(pool)
     .await?;
     let numbers: Vec<u64> = heights.iter().copied().map(unsigned).collect();
-    let headers = source.headers(&numbers).await?;
-    let found = heights.into_iter().zip(&headers);
-    Ok(found.filter_map(|(height, header)| Some((height, source::hash(header)?.to_vec()))).collect())
+    let hashes = source.hashes(&numbers).await?;
+    let found = heights.into_iter().zip(hashes);
+    Ok(found.filter_map(|(height, hash)| Some((height, hash?.to_vec()))).collect())
 }
 
 async fn count_applied(connection: &mut PgConnection, from: &Cursor, above: i64) -> Result<u64, sqlx::Error> {

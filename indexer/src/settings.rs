@@ -1,19 +1,24 @@
 //! What an indexer and a relay are told.
 
-use std::{collections::BTreeMap, fmt, time::Duration};
+use std::{
+    collections::BTreeMap,
+    fmt,
+    sync::{Arc, atomic::AtomicU64},
+    time::Duration,
+};
 
 use alloy::primitives::Address;
 use runproof_contracts::ContractKind;
 use url::Url;
 
+use crate::endpoints::Endpoints;
+
 /// What the indexer is told.
 #[derive(Clone)]
 pub struct Settings {
-    /// Ethereum JSON-RPC over HTTP(S).
-    pub rpc_url: Url,
-    /// The same node's websocket, if it has one: blocks are then noticed as they come, and `poll_interval` is the fallback.
-    pub ws_url: Option<Url>,
-    /// EIP-155 chain id that the node must answer with; `None` takes what the node says the first time.
+    /// The endpoints of the contract's chain. If one has a websocket, blocks are noticed as they come, and `poll_interval` is the fallback.
+    pub endpoints: Arc<Endpoints>,
+    /// EIP-155 chain id that they must answer with; `None` takes what they say the first time.
     pub chain_id: Option<u64>,
     /// The contract.
     pub registry: Address,
@@ -34,10 +39,9 @@ pub struct Settings {
 
 impl Settings {
     /// The usual: strict, a poll each 500 ms, at most 2,000 blocks a request.
-    pub fn new(rpc_url: Url, registry: Address, postgres_url: Url) -> Self {
+    pub fn new(endpoints: Arc<Endpoints>, registry: Address, postgres_url: Url) -> Self {
         Self {
-            rpc_url,
-            ws_url: None,
+            endpoints,
             chain_id: None,
             registry,
             kind: ContractKind::Registry,
@@ -85,6 +89,8 @@ pub struct RelaySettings {
     pub poll_interval: Duration,
     /// Further settings of librdkafka, such as TLS and SASL.
     pub options: BTreeMap<String, String>,
+    /// Where the relay tells up to which position the topic is filled; 0 before it knows.
+    pub relayed: Arc<AtomicU64>,
 }
 
 impl RelaySettings {
@@ -100,6 +106,7 @@ impl RelaySettings {
             batch: 4_000,
             poll_interval: Duration::from_secs(2),
             options: BTreeMap::new(),
+            relayed: Arc::default(),
         }
     }
 }

@@ -3,17 +3,21 @@
 mod parts;
 mod workflow;
 
+use std::sync::Arc;
+
 use eyre::{Context, Result, ensure};
 use futures::{FutureExt, StreamExt, TryStreamExt, future::LocalBoxFuture, stream::FuturesUnordered};
 use runproof_executor::Scope;
 use runproof_protocol::verdict::{Status, Verdict};
 use runproof_stack::Stack;
 use runproof_verifier::render;
+use sea_orm::DatabaseConnection;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
     cli::{Demo, StackArgs},
     config::{Config, Operations},
+    observed::Observed,
     operations, roles,
 };
 
@@ -74,18 +78,28 @@ async fn show(stack: &Stack, demo: &Demo, token: &CancellationToken, roles: &Can
 
 async fn start_roles<'a>(config: &'a Config, token: &CancellationToken) -> Result<Running<'a>> {
     let database = roles::migrate(config).await?;
+    let observed = Arc::new(Observed::new(&config.chain)?);
     let named = |name, ended: Result<()>| ended.wrap_err_with(|| format!("the role `{name}` ended"));
     let token = || token.clone();
     Ok([
         roles::follow(config, Scope::All, token()).map(move |ended| named("follow", ended)).boxed_local(),
         roles::site(config, token()).map(move |ended| named("site", ended)).boxed_local(),
-        roles::index(config, token()).map(move |ended| named("index", ended)).boxed_local(),
-        roles::verdicts(config, token()).map(move |ended| named("verdicts", ended)).boxed_local(),
+        roles::index(config, observed.clone(), token()).map(move |ended| named("index", ended)).boxed_local(),
+        roles::verdicts(config, observed.clone(), token()).map(move |ended| named("verdicts", ended)).boxed_local(),
         roles::serve(config, token()).map(move |ended| named("serve", ended)).boxed_local(),
-        operations::serve(config, database, token()).map(move |ended| named("operations", ended)).boxed_local(),
+        operations(config, database, observed, token()).map(move |ended| named("operations", ended)).boxed_local(),
     ]
     .into_iter()
     .collect())
+}
+
+async fn operations(
+    config: &Config,
+    database: DatabaseConnection,
+    observed: Arc<Observed>,
+    token: CancellationToken,
+) -> Result<()> {
+    operations::serve(config, std::slice::from_ref(config), vec![database], &[observed], token).await
 }
 
 fn report(config: &Config, file: &std::path::Path, verdict: &Verdict) {

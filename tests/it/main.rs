@@ -15,6 +15,7 @@ mod interface;
 mod itrex;
 mod job;
 mod kafka;
+mod operations;
 mod page;
 mod paper_run;
 mod recorded_history;

@@ -1,6 +1,12 @@
 //! Keeps the schema `verdict` current: runs that the journal touches are verified at once, all others again from time to time.
 
-use std::time::{Duration, Instant};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::{Duration, Instant},
+};
 
 use eyre::WrapErr;
 use futures::{StreamExt, stream};
@@ -29,6 +35,8 @@ pub struct Settings {
     pub recheck: Recheck,
     /// Runs verified at the same time.
     pub concurrency: usize,
+    /// Where the worker tells up to which position all that the journal touched is verified.
+    pub verified: Arc<AtomicU64>,
 }
 
 /// Certificates, names and sites change without a registration.
@@ -46,7 +54,14 @@ impl Settings {
     /// Usual pace: looks every 5 s, again at unsettled runs after 30 s and at settled ones after an hour.
     pub fn new(verify: crate::Settings, postgres_url: String) -> Self {
         let recheck = Recheck { unsettled: Duration::from_secs(30), settled: Duration::from_secs(3600), at_once: 50 };
-        Self { verify, postgres_url, poll_interval: Duration::from_secs(5), recheck, concurrency: 4 }
+        Self {
+            verify,
+            postgres_url,
+            poll_interval: Duration::from_secs(5),
+            recheck,
+            concurrency: 4,
+            verified: Arc::default(),
+        }
     }
 }
 
@@ -101,6 +116,7 @@ impl Worker {
         let settled = self.settle_all(touched).await;
         if settled {
             self.position = last;
+            self.settings.verified.store(last.unsigned_abs(), Ordering::Relaxed);
         }
         let stale = store::stale(&self.pool, &self.settings.recheck).await?;
         Ok(self.settle_all(stale).await && settled)

@@ -3,7 +3,7 @@
 use clap::{Parser, Subcommand};
 use eyre::{Result, eyre};
 use runproof_bench::chain::REGISTRY;
-use runproof_indexer::{RelaySettings, Settings};
+use runproof_indexer::{RelaySettings, Settings, endpoints::Endpoints};
 use tokio_util::sync::CancellationToken;
 use url::Url;
 
@@ -28,7 +28,7 @@ async fn main() -> Result<()> {
     let token = CancellationToken::new();
     match Arguments::parse().role {
         Role::Index { rpc_url, postgres_url } => {
-            runproof_indexer::run(Settings::new(rpc_url, REGISTRY.address, postgres_url), token).await
+            runproof_indexer::run(Settings::new(Endpoints::one(rpc_url)?, REGISTRY.address, postgres_url), token).await
         }
         Role::Relay { postgres_url, bootstrap, topic } => {
             let settings = RelaySettings { topic, ..RelaySettings::new(postgres_url, REGISTRY.address, bootstrap) };

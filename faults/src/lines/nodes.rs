@@ -1,55 +1,16 @@
 //! The node lies, or answers what nobody can use.
 
-use std::time::Duration;
-
 use axum::{http::StatusCode, response::IntoResponse};
 use eyre::Result;
-use rand::{Rng, SeedableRng, rngs::StdRng, seq::SliceRandom};
+use rand::{
+    Rng,
+    rngs::StdRng,
+    seq::{IndexedRandom, SliceRandom},
+};
 use serde_json::{Value, json};
 
-use super::{BLOCKS_A_CHAIN, judge, some_time, something_happens};
-use crate::{
-    ground::Ground,
-    line::Outcome,
-    load::Load,
-    rpc_proxy::{Meddled, RpcProxy},
-    world::{Detours, World},
-};
-
-/// Runs an indexer on falsified answers until so many were given; then it must still agree with the chain.
-async fn falsified<M>(ground: &Ground, random: &mut StdRng, times: u64, meddler: impl Fn() -> M) -> Result<Outcome>
-where
-    M: FnMut(&Value, &mut Value, &mut StdRng) -> Meddled + Send + 'static,
-{
-    let mut outcome = Outcome::default();
-    while outcome.tried < times {
-        let world = World::new(ground).await?;
-        let proxy = RpcProxy::start(world.chain()?.http_url()).await?;
-        world.detour(&Detours { rpc_url: Some(proxy.http_url()), ..Detours::default() })?;
-        let mut load = Load::new(world.chain()?, world.registry.address).await?;
-        load.blocks(world.chain()?, random, 30).await?;
-        proxy.meddle(StdRng::seed_from_u64(random.random()), meddler());
-        let mut indexer = world.index()?;
-        let mut blocks = 30;
-        while outcome.tried + proxy.meddled() < times && blocks < BLOCKS_A_CHAIN {
-            blocks += something_happens(&world, &mut load, random, 8).await?;
-            some_time(random, 300).await;
-            if let Some(status) = indexer.ended(Duration::ZERO).await {
-                outcome.broken.push(format!("{}: the indexer gave up ({status}), see index.log", world.name));
-                return Ok(outcome);
-            }
-        }
-        if proxy.meddled() == 0 {
-            outcome.broken.push(format!("{}: nothing that could be falsified was asked for", world.name));
-            return Ok(outcome);
-        }
-        outcome.tried += proxy.meddled();
-        proxy.be_honest();
-        outcome.broken.extend(judge(&world, indexer).await?);
-        world.end().await;
-    }
-    Ok(outcome)
-}
+use super::falsified::{all_noticed, falsified};
+use crate::{ground::Ground, line::Outcome, rpc_proxy::Meddled};
 
 /// Name of a call's method.
 pub(super) fn method(call: &Value) -> &str {
@@ -59,32 +20,41 @@ pub(super) fn method(call: &Value) -> &str {
 /// Line 6.
 pub(crate) async fn lagging(ground: &Ground, random: &mut StdRng, times: u64) -> Result<Outcome> {
     let mut outcome = falsified(ground, random, times, || {
-        let mut heads: Vec<Value> = Vec::new();
-        move |call, answer, random| match method(call) {
-            _ if has_logs(call, answer) && random.random_bool(0.2) => {
+        let (mut heads, mut told) = (Vec::<Value>::new(), 0);
+        move |call, answer, random, allowed| match method(call) {
+            _ if has_logs(call, answer) && allowed && random.random_bool(0.2) => {
                 answer["result"] = [json!([]), Value::Null][random.random_range(0..2)].clone();
                 Meddled::Changed
             }
             "eth_getBlockByNumber" if call["params"][0] == "latest" => {
                 heads.push(answer["result"].clone());
-                let behind = heads.len().saturating_sub(random.random_range(1..=6)).min(heads.len() - 1);
-                let older = heads[behind].clone();
-                let lags = random.random_bool(0.2) && older != answer["result"];
-                if lags {
+                let newest = heads.iter().rev().take(6);
+                // A head that was not told before may as well be the newest.
+                let older: Vec<&Value> = newest.filter(|head| number(head) < told).collect();
+                let lagging = older.choose(random).copied().cloned().filter(|_| allowed && random.random_bool(0.2));
+                let meddled = if lagging.is_some() { Meddled::Changed } else { Meddled::Not };
+                if let Some(older) = lagging {
                     answer["result"] = older;
                 }
-                if lags { Meddled::Changed } else { Meddled::Not }
+                told = number(&answer["result"]);
+                meddled
             }
             _ => Meddled::Not,
         }
     })
     .await?;
-    outcome.figure = format!("{} answers behind or empty, none believed", outcome.tried);
+    outcome.figure = all_noticed(outcome.tried);
     Ok(outcome)
 }
 
+/// Number of a block.
+fn number(block: &Value) -> u64 {
+    let digits = block["number"].as_str().map(|number| number.trim_start_matches("0x"));
+    digits.and_then(|digits| u64::from_str_radix(digits, 16).ok()).unwrap_or_default()
+}
+
 /// Whether an answer tells logs, by eth_getLogs or by receipts.
-fn has_logs(call: &Value, answer: &Value) -> bool {
+pub(super) fn has_logs(call: &Value, answer: &Value) -> bool {
     match method(call) {
         "eth_getLogs" => answer["result"].as_array().is_some_and(|logs| !logs.is_empty()),
         "eth_getBlockReceipts" => answer["result"].as_array().is_some_and(|receipts| receipts.iter().any(emits)),
@@ -100,12 +70,12 @@ fn emits(receipt: &Value) -> bool {
 pub(crate) async fn wrong_logs(ground: &Ground, random: &mut StdRng, times: u64) -> Result<Outcome> {
     let mut outcome = falsified(ground, random, times, || {
         let mut earlier = Value::Null;
-        move |call, answer, random| {
+        move |call, answer, random, allowed| {
             if !has_logs(call, answer) {
                 return Meddled::Not;
             }
             let true_answer = answer["result"].clone();
-            if random.random_bool(0.5) {
+            if allowed && random.random_bool(0.5) {
                 spoil(&mut answer["result"], &earlier, random);
             }
             let changed = answer["result"] != true_answer;
@@ -114,12 +84,12 @@ pub(crate) async fn wrong_logs(ground: &Ground, random: &mut StdRng, times: u64)
         }
     })
     .await?;
-    outcome.figure = format!("{} falsified, corrupt accepted 0", outcome.tried);
+    outcome.figure = all_noticed(outcome.tried);
     Ok(outcome)
 }
 
 /// Does one thing that no node may to an answer that tells logs, of which there is at least one.
-fn spoil(result: &mut Value, earlier: &Value, random: &mut StdRng) {
+pub(super) fn spoil(result: &mut Value, earlier: &Value, random: &mut StdRng) {
     if random.random_bool(0.1) && earlier.is_array() {
         // Of another block.
         *result = earlier.clone();
@@ -167,10 +137,13 @@ fn anything(random: &mut StdRng) -> Value {
 
 /// Line 8.
 pub(crate) async fn broken_answers(ground: &Ground, random: &mut StdRng, times: u64) -> Result<Outcome> {
-    const HUGE: usize = 48 << 20;
+    /// More than anybody reads into memory at once.
+    const HUGE: usize = 65 << 20;
     let mut outcome = falsified(ground, random, times, || {
-        |_, answer, random| {
-            if !random.random_bool(0.1) {
+        |call, answer, random, allowed| {
+            // A chain may name no safe block, by null.
+            let tagged = matches!(call["params"][0].as_str(), Some("safe" | "finalized"));
+            if !allowed || tagged || !random.random_bool(0.1) {
                 return Meddled::Not;
             }
             let text = answer.to_string();
@@ -179,8 +152,8 @@ pub(crate) async fn broken_answers(ground: &Ground, random: &mut StdRng, times: 
                 0 => answer["result"] = Value::Null,
                 1 => return raw(text[..text.len() / 2].to_owned()),
                 2 => return raw("<html>no JSON</html>".into()),
-                3 => return raw(format!("{}{text}", " ".repeat(if random.random_bool(0.1) { HUGE } else { 4096 }))),
-                4 => return Meddled::Instead(StatusCode::BAD_GATEWAY.into_response()),
+                3 if random.random_bool(0.2) => return raw(format!("{}{text}", " ".repeat(HUGE))),
+                3 | 4 => return Meddled::Instead(StatusCode::BAD_GATEWAY.into_response()),
                 5 => answer["result"] = json!({"unexpected": [1, 2, 3]}),
                 _ => *answer = json!({"jsonrpc": "2.0", "id": answer["id"]}),
             }
@@ -188,16 +161,16 @@ pub(crate) async fn broken_answers(ground: &Ground, random: &mut StdRng, times: 
         }
     })
     .await?;
-    outcome.figure = format!("{} unusable answers, panics 0", outcome.tried);
+    outcome.figure = format!("{}, panics 0", all_noticed(outcome.tried));
     Ok(outcome)
 }
 
 /// Line 13.
 pub(crate) async fn forged(ground: &Ground, random: &mut StdRng, times: u64) -> Result<Outcome> {
     let mut outcome = falsified(ground, random, times, || {
-        |call, answer, random| {
+        |call, answer, random, allowed| {
             let result = &mut answer["result"];
-            if !random.random_bool(0.2) {
+            if !allowed || !random.random_bool(0.2) {
                 return Meddled::Not;
             }
             let empty = json!(format!("0x{:0512x}", 0));
@@ -214,7 +187,7 @@ pub(crate) async fn forged(ground: &Ground, random: &mut StdRng, times: u64) -> 
         }
     })
     .await?;
-    outcome.figure = format!("{} forged, accepted 0", outcome.tried);
+    outcome.figure = all_noticed(outcome.tried);
     Ok(outcome)
 }
 

@@ -92,7 +92,7 @@ fn refuse(call: &Value, answer: &mut Value, code: i64, text: &str, limit: u64) -
 /// Line 10.
 pub(crate) async fn slow(ground: &Ground, random: &mut StdRng, times: u64) -> Result<Outcome> {
     let mut outcome = Outcome::default();
-    let mut recoveries_ms: [Vec<u128>; 3] = Default::default();
+    let mut recoveries_ms: [Vec<u128>; 4] = Default::default();
     let world = World::new(ground).await?;
     let chain = world.chain()?;
     let proxy = RpcProxy::start(chain.http_url()).await?;
@@ -101,9 +101,9 @@ pub(crate) async fn slow(ground: &Ground, random: &mut StdRng, times: u64) -> Re
     let indexer = world.index()?;
     world.caught_up(chain).await?;
     for time in 0..times {
-        let kind = (time % 3) as usize;
+        let kind = (time % 4) as usize;
         let mut left = if kind == 2 { 1 } else { 5 };
-        proxy.meddle(StdRng::seed_from_u64(time), move |_, _, _| {
+        proxy.meddle(StdRng::seed_from_u64(time), move |_, answer, _| {
             if left == 0 {
                 return Meddled::Not;
             }
@@ -111,7 +111,12 @@ pub(crate) async fn slow(ground: &Ground, random: &mut StdRng, times: u64) -> Re
             match kind {
                 0 => Meddled::Instead(too_many_requests()),
                 1 => Meddled::Later(Duration::from_millis(400)),
-                _ => Meddled::Never,
+                2 => Meddled::Never,
+                _ => {
+                    let error = json!({"code": -32005, "message": "project rate limit exceeded", "data": {"rate": {"backoff_seconds": 1}}});
+                    *answer = json!({"jsonrpc": "2.0", "id": answer["id"], "error": error});
+                    Meddled::Changed
+                }
             }
         });
         load.blocks(chain, random, 1).await?;
@@ -122,9 +127,10 @@ pub(crate) async fn slow(ground: &Ground, random: &mut StdRng, times: u64) -> Re
     }
     outcome.broken.extend(judge(&world, indexer).await?);
     world.end().await;
-    let [refused, delayed, silent] = recoveries_ms.map(p99);
-    outcome.figure =
-        format!("recovery p99: five 429 {refused} ms, five delays of 400 ms {delayed} ms, no answer {silent} ms");
+    let [refused, delayed, silent, limited] = recoveries_ms.map(p99);
+    outcome.figure = format!(
+        "recovery p99: five 429 {refused} ms, as JSON-RPC {limited} ms, five delays of 400 ms {delayed} ms, no answer {silent} ms"
+    );
     Ok(outcome)
 }
 

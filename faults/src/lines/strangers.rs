@@ -14,7 +14,7 @@ use crate::{
     world::{Detours, World},
 };
 
-/// Line 12: by turns another chain id, no code at the address, and another chain of the same id whose contract has the same address.
+/// Line 12: by turns another chain id, no code at the address, other code, and another chain of the same id whose contract has the same address.
 pub(crate) async fn other_chains(ground: &Ground, random: &mut StdRng, times: u64) -> Result<Outcome> {
     let mut outcome = Outcome::default();
     for time in 0..times {
@@ -30,14 +30,14 @@ pub(crate) async fn other_chains(ground: &Ground, random: &mut StdRng, times: u6
         let before = world.number(EVERYTHING).await?;
         let proxy = RpcProxy::start(chain.http_url()).await?;
         world.detour(&Detours { rpc_url: Some(proxy.http_url()), ..Detours::default() })?;
-        let (method, lie) = [("eth_chainId", "0x1"), ("eth_getCode", "0x")][(time % 2) as usize];
-        let stranger = if time % 3 == 2 {
+        let stranger = if time % 4 == 3 {
             let stranger = ground::chain(&world.folder.join("stranger")).await?;
             let mut other = Load::new(stranger.chain()?, world.registry.address).await?;
             other.blocks(stranger.chain()?, random, 100).await?;
             proxy.lead_to(stranger.chain()?.http_url());
             Some(stranger)
         } else {
+            let (method, lie) = LIES[(time % 4) as usize];
             proxy.meddle(random.clone(), move |call, answer, _| {
                 if call["method"] == method {
                     answer["result"] = json!(lie);
@@ -46,7 +46,7 @@ pub(crate) async fn other_chains(ground: &Ground, random: &mut StdRng, times: u6
             });
             None
         };
-        let case = if stranger.is_some() { "another genesis" } else { method };
+        let case = LIES.get((time % 4) as usize).map_or("another genesis", |(method, _)| method);
         let mut indexer = world.index()?;
         let ended = indexer.ended(Duration::from_secs(30)).await;
         if ended.is_none_or(|status| status.success()) {
@@ -62,8 +62,10 @@ pub(crate) async fn other_chains(ground: &Ground, random: &mut StdRng, times: u6
         }
         world.end().await;
     }
-    outcome.figure = "refused with a sentence; rows written 0".into();
+    outcome.figure = format!("injected {0}, detected {0}: refused with a sentence; rows written 0", outcome.tried);
     Ok(outcome)
 }
 
+/// Methods and what they are answered instead: another chain, no contract, another one.
+const LIES: [(&str, &str); 3] = [("eth_chainId", "0x1"), ("eth_getCode", "0x"), ("eth_getCode", "0x6001")];
 const EVERYTHING: &str = "select (select count(*) from journal.entry) + (select count(*) from journal.block)";

@@ -1,5 +1,7 @@
 //! The journal's entries, and the newest state of each instance that they concern, in the same transactions.
 
+use std::sync::atomic::Ordering;
+
 use super::{Database, Feed, instances::Instances};
 use crate::{
     journal,
@@ -48,9 +50,9 @@ impl Feed for Journal {
     }
 
     async fn next(&mut self) -> eyre::Result<Option<Vec<Message>>> {
-        let Database { pool, source_id, registry, batch } = &self.database;
+        let Database { pool, source_id, registry, batch, relayed } = &self.database;
         let entries = journal::page(pool, *source_id, self.read, *batch).await?;
-        metrics::gauge!("runproof_relay_position").set(self.read as f64);
+        relayed.store(self.read, Ordering::Relaxed);
         let Some(last) = entries.last() else { return Ok(None) };
         let touching = entries.iter().filter(|entry| entry.position > self.instances);
         let snapshots = self.newest.messages(&self.database, touching).await?;

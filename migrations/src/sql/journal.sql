@@ -8,6 +8,8 @@ create table journal.source (
     chain_id            bigint not null,
     contract            bytea not null check (length(contract) = 20),
     start_block         bigint not null,
+    genesis_hash        bytea not null check (length(genesis_hash) = 32),   -- another one is another chain of the same id
+    code_hash           bytea not null check (length(code_hash) = 32),      -- keccak256 of the contract's code
     writer_epoch        bigint not null default 0,      -- a writer with an older epoch is fenced
     block_number        bigint,                          -- cursor: last block taken
     block_hash          bytea,

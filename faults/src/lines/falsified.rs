@@ -1,0 +1,104 @@
+//! One falsified answer after the other, none believed and none overlooked.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+
+use eyre::Result;
+use rand::{Rng, SeedableRng, rngs::StdRng};
+use serde_json::Value;
+
+use super::{BLOCKS_A_CHAIN, judge, something_happens};
+use crate::{
+    ground::Ground,
+    line::Outcome,
+    load::Load,
+    node,
+    rpc_proxy::{Meddled, RpcProxy},
+    status::Status,
+    world::{Detours, World},
+};
+
+/// Runs an indexer on falsified answers until so many were given, each noticed before the next; then it must still agree with the chain.
+///
+/// The meddler is told whether it may falsify, and sees all answers.
+pub(super) async fn falsified<M>(
+    ground: &Ground,
+    random: &mut StdRng,
+    times: u64,
+    meddler: impl Fn() -> M,
+) -> Result<Outcome>
+where
+    M: FnMut(&Value, &mut Value, &mut StdRng, bool) -> Meddled + Send + 'static,
+{
+    let mut outcome = Outcome::default();
+    while outcome.tried < times {
+        let world = World::new(ground).await?;
+        let proxy = RpcProxy::start(world.chain()?.http_url()).await?;
+        let status = Status::at_free_port()?;
+        let rpc_url = Some(proxy.http_url());
+        world.detour(&Detours { rpc_url, operations_port: Some(status.port), ..Detours::default() })?;
+        let mut load = Load::new(world.chain()?, world.registry.address).await?;
+        load.blocks(world.chain()?, random, 30).await?;
+        let allowed = Arc::new(AtomicBool::new(false));
+        proxy.meddle(StdRng::seed_from_u64(random.random()), one_at_a_time(allowed.clone(), meddler()));
+        let mut indexer = world.index()?;
+        let (mut blocks, mut noticed) = (30, 0);
+        while outcome.tried + noticed < times && blocks < BLOCKS_A_CHAIN {
+            let faults = world
+                .answer("/status answers", || async move { Ok(Some(status.of_endpoint(0, "faults").await?)) })
+                .await?;
+            allowed.store(true, Ordering::Relaxed);
+            blocks += something_happens(&world, &mut load, random, 8).await?;
+            let (_, head) = node::head(world.chain()?).await?;
+            let told = || async {
+                // Once a falsified answer was given, nothing but its being noticed will do.
+                match proxy.meddled() > noticed {
+                    true => Ok(status.of_endpoint(0, "faults").await? > faults),
+                    false => world.cursor_is(head).await,
+                }
+            };
+            if let Err(error) = world.until("a falsified answer is noticed", told).await {
+                let ended = indexer.ended(Duration::ZERO).await;
+                outcome.broken.push(format!("{error} (the indexer: {ended:?}), see index.log"));
+                return Ok(outcome);
+            }
+            noticed = proxy.meddled();
+        }
+        if noticed == 0 {
+            outcome.broken.push(format!("{}: nothing that could be falsified was asked for", world.name));
+            return Ok(outcome);
+        }
+        outcome.tried += noticed;
+        proxy.be_honest();
+        outcome.broken.extend(judge(&world, indexer).await?);
+        world.end().await;
+    }
+    Ok(outcome)
+}
+
+/// Falsifies one answer for each time that it is allowed.
+fn one_at_a_time<M>(
+    allowed: Arc<AtomicBool>,
+    mut meddler: M,
+) -> impl FnMut(&Value, &mut Value, &mut StdRng) -> Meddled + Send + 'static
+where
+    M: FnMut(&Value, &mut Value, &mut StdRng, bool) -> Meddled + Send + 'static,
+{
+    move |call, answer, random| {
+        let meddled = meddler(call, answer, random, allowed.load(Ordering::Relaxed));
+        if !matches!(meddled, Meddled::Not) {
+            allowed.store(false, Ordering::Relaxed);
+        }
+        meddled
+    }
+}
+
+/// What a line says whose falsified answers were all noticed.
+pub(super) fn all_noticed(tried: u64) -> String {
+    format!("injected {tried}, detected {tried}, accepted 0")
+}
