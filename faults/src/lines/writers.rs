@@ -15,7 +15,7 @@ const FENCED_WITHIN: Duration = Duration::from_secs(30);
 /// Ends the sessions that hold a lease, and nothing else of their processes.
 const END_LEASES: &str =
     "select count(pg_terminate_backend(l.pid)) from pg_locks l join pg_database d on d.oid = l.database
-    where l.locktype = 'advisory' and d.datname = current_database()";
+    where l.locktype = 'advisory' and d.datname = current_database() and l.classid::bigint >> 8 = x'727000'::bigint";
 /// That of the journal's writer only.
 const END_WRITERS_LEASE: &str = "select count(pg_terminate_backend(l.pid)) from pg_locks l join pg_database d on d.oid = l.database
     where l.locktype = 'advisory' and d.datname = current_database() and l.classid::bigint = x'72700001'::bigint and l.granted";
