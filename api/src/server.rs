@@ -11,7 +11,7 @@ use axum::{
 };
 use axum_server::{
     Handle,
-    accept::Accept,
+    accept::{Accept, NoDelayAcceptor},
     tls_rustls::{RustlsAcceptor, RustlsConfig},
 };
 use eyre::WrapErr;
@@ -19,8 +19,7 @@ use futures::{FutureExt, future::BoxFuture};
 use hyper_util::rt::TokioTimer;
 use sea_orm::SqlxPostgresConnector;
 use tokio::{
-    io::{AsyncRead, AsyncWrite},
-    net::TcpListener,
+    net::{TcpListener, TcpStream},
     sync::{OwnedSemaphorePermit, Semaphore},
 };
 use tokio_util::sync::CancellationToken;
@@ -50,7 +49,7 @@ pub async fn serve(settings: Settings, listener: TcpListener, token: Cancellatio
         )
     })?;
     let acceptor = Bounded {
-        tls: RustlsAcceptor::new(tls.clone()).handshake_timeout(settings.limits.handshake),
+        tls: RustlsAcceptor::new(tls.clone()).handshake_timeout(settings.limits.handshake).acceptor(NoDelayAcceptor),
         free: Arc::new(Semaphore::new(settings.limits.connections)),
     };
     let handle = Handle::new();
@@ -156,23 +155,19 @@ async fn renew(tls: RustlsConfig, settings: Settings, token: CancellationToken) 
 /// A place among the connections that are served; it is free again when the last holder is gone. A websocket holds it beyond its HTTP connection.
 pub(crate) type ConnectionPermit = Arc<OwnedSemaphorePermit>;
 
-/// Takes no more connections than there are places.
+/// Takes no more connections than there are places. A subscription's last frame does not wait for the acknowledgement of the one before it.
 #[derive(Clone)]
 struct Bounded {
-    tls: RustlsAcceptor,
+    tls: RustlsAcceptor<NoDelayAcceptor>,
     free: Arc<Semaphore>,
 }
 
-impl<I, S> Accept<I, S> for Bounded
-where
-    I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
-    S: Send + 'static,
-{
-    type Stream = <RustlsAcceptor as Accept<I, AddExtension<S, ConnectionPermit>>>::Stream;
-    type Service = <RustlsAcceptor as Accept<I, AddExtension<S, ConnectionPermit>>>::Service;
+impl<S: Send + 'static> Accept<TcpStream, S> for Bounded {
+    type Stream = <RustlsAcceptor<NoDelayAcceptor> as Accept<TcpStream, AddExtension<S, ConnectionPermit>>>::Stream;
+    type Service = <RustlsAcceptor<NoDelayAcceptor> as Accept<TcpStream, AddExtension<S, ConnectionPermit>>>::Service;
     type Future = BoxFuture<'static, io::Result<(Self::Stream, Self::Service)>>;
 
-    fn accept(&self, stream: I, service: S) -> Self::Future {
+    fn accept(&self, stream: TcpStream, service: S) -> Self::Future {
         let Ok(permit) = Arc::clone(&self.free).try_acquire_owned() else {
             metrics::counter!("runproof_api_connections_refused_total").increment(1);
             return Box::pin(async { Err(io::Error::other("as many connections as there may be")) });

@@ -15,9 +15,9 @@ use axum::{
     http::{HeaderMap, StatusCode, Uri},
     response::{IntoResponse, Response},
 };
-use futures::{StreamExt, stream, stream::BoxStream};
+use futures::{FutureExt, SinkExt, StreamExt, stream, stream::BoxStream};
 use serde::{Deserialize, Serialize};
-use tokio::time::{Instant, timeout};
+use tokio::time::{Instant, error::Elapsed, timeout};
 use tokio_stream::StreamMap;
 
 use crate::{http::Refused, origin, server::ConnectionPermit, service::Service};
@@ -124,9 +124,10 @@ impl Session {
                     Some(Ok(message)) => self.take(message).await?,
                     Some(Err(error)) => return close(1009, limited(&format!("message refused: {error}"))),
                 },
-                Some((id, frame)) = self.operations.next(), if !self.operations.is_empty() => self.give(&id, frame).await?,
+                Some((id, frame)) = self.operations.next(), if !self.operations.is_empty() => self.give_ready(id, frame).await?,
                 () = tokio::time::sleep_until(wake) => self.probe().await?,
             }
+            self.flush().await?;
         }
     }
 
@@ -192,6 +193,15 @@ impl Session {
         Ok(())
     }
 
+    /// Frames that are there at once leave together: each alone would be a record of TLS and a packet of its own.
+    async fn give_ready(&mut self, id: String, frame: Frame) -> Result<(), Close> {
+        self.give(&id, frame).await?;
+        while let Some(Some((id, frame))) = self.operations.next().now_or_never() {
+            self.give(&id, frame).await?;
+        }
+        Ok(())
+    }
+
     /// An answer without data is the operation's end, as the protocol has it.
     async fn give(&mut self, id: &str, frame: Frame) -> Result<(), Close> {
         match frame {
@@ -209,12 +219,21 @@ impl Session {
         self.send(Message::Text(text.into())).await
     }
 
+    /// Leaves with the next flush, or before it if there is much.
     async fn send(&mut self, message: Message) -> Result<(), Close> {
-        match timeout(self.service.settings.limits.deadline, self.socket.send(message)).await {
-            Ok(Ok(())) => Ok(()),
-            Ok(Err(_)) => close(1001, "connection lost"),
-            Err(_) => close(1013, "too slow: connect again and go on from the last position received"),
-        }
+        sent(timeout(self.service.settings.limits.deadline, self.socket.feed(message)).await)
+    }
+
+    async fn flush(&mut self) -> Result<(), Close> {
+        sent(timeout(self.service.settings.limits.deadline, self.socket.flush()).await)
+    }
+}
+
+fn sent(outcome: Result<Result<(), axum::Error>, Elapsed>) -> Result<(), Close> {
+    match outcome {
+        Ok(Ok(())) => Ok(()),
+        Ok(Err(_)) => close(1001, "connection lost"),
+        Err(_) => close(1013, "too slow: connect again and go on from the last position received"),
     }
 }
 
