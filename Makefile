@@ -41,6 +41,6 @@ lint: setup-tests ## Formatting, clippy and the dependency rules
 	$(CARGO_DENY) check bans licenses sources
 
 # What is measured is optimised; what starts it is not, since it only waits.
-bench-indexer: setup ## Measures the indexer against COPY; ARGS="--events 2000000 --shape single --rounds 3"
-	cargo build -p runproof-bench --profile measure --no-default-features --features asm-keccak --bin bench-replay --bin bench-subject
+bench-indexer: setup ## Measures the indexer against COPY, and live; ARGS="--peer ponder --events 500000 --events 2000000"
+	cargo build -p runproof-bench --profile measure --no-default-features --features asm-keccak --bin bench-replay --bin bench-subject --bin bench-live
 	cargo run -p runproof-bench --bin bench-indexer -- --cache $(dir $(TOOLS))bench --programs target/measure $(ARGS)

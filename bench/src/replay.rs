@@ -1,26 +1,20 @@
-//! A node that answers from a chain built before: JSON-RPC over HTTP, as fast as bytes can be sent.
+//! A node that answers from a chain built before, as fast as bytes can be sent. Its chain can grow, block by block.
+
+mod server;
 
 use std::{
     collections::HashMap,
     fs::{self, File},
     os::unix::fs::FileExt,
     path::Path,
-    sync::Arc,
 };
 
-use alloy::primitives::B256;
-use axum::{
-    Router,
-    body::Bytes,
-    extract::State,
-    http::{StatusCode, header::CONTENT_TYPE},
-    response::{IntoResponse, Response},
-    routing::post,
-};
-use eyre::{OptionExt, Result, bail};
+use alloy::{primitives::B256, rpc::types::Header};
+use eyre::{OptionExt, Result, bail, ensure};
 use serde::Deserialize;
-use serde_json::Value;
-use tokio::net::TcpListener;
+use serde_json::{Value, value::RawValue};
+pub use server::serve;
+use tokio::sync::watch;
 
 use crate::chain::{Answers, REGISTRY};
 
@@ -33,6 +27,7 @@ pub struct Replay {
     answers: File,
     index: Vec<Answers>,
     by_hash: HashMap<B256, usize>,
+    newest: watch::Sender<usize>,
 }
 
 #[derive(Deserialize)]
@@ -44,17 +39,18 @@ struct Request {
 }
 
 impl Replay {
-    /// A node of the chain in `folder`.
-    pub fn open(folder: &Path) -> Result<Self> {
+    /// A node of the chain in `folder`, whose newest block is `newest` for now.
+    pub fn open(folder: &Path, newest: u64) -> Result<Self> {
         let index: Vec<Answers> = serde_json::from_slice(&fs::read(folder.join("index.json"))?)?;
+        let newest = usize::try_from(newest)?;
+        ensure!(newest < index.len(), "the chain has {} blocks", index.len());
         let by_hash = index.iter().enumerate().map(|(number, block)| (block.hash, number)).collect();
-        Ok(Self { answers: File::open(folder.join("answers"))?, index, by_hash })
+        Ok(Self { answers: File::open(folder.join("answers"))?, index, by_hash, newest: watch::channel(newest).0 })
     }
 
-    /// Serves until the process ends.
-    pub async fn serve(self, listener: TcpListener) -> Result<()> {
-        let router = Router::new().route("/", post(handle)).with_state(Arc::new(self));
-        Ok(axum::serve(listener, router).await?)
+    /// Takes the next block of its chain, and tells who subscribed to new heads.
+    pub fn grow(&self) {
+        self.newest.send_modify(|newest| *newest = (*newest + 1).min(self.index.len() - 1));
     }
 
     fn respond(&self, body: &[u8]) -> Result<Vec<u8>> {
@@ -77,8 +73,12 @@ impl Replay {
         match (request.method.as_str(), first) {
             ("eth_chainId", _) => out.extend_from_slice(format!("\"{:#x}\"", REGISTRY.chain_id).as_bytes()),
             ("eth_getCode", _) => out.extend_from_slice(b"\"0x01\""),
-            ("eth_blockNumber", _) => out.extend_from_slice(format!("\"{:#x}\"", self.index.len() - 1).as_bytes()),
-            ("eth_getBlockByNumber", Some(id)) => self.of_block(id, |block| block.block, out)?,
+            ("eth_subscribe", _) => out.extend_from_slice(b"\"0x01\""),
+            ("eth_blockNumber", _) => out.extend_from_slice(format!("\"{:#x}\"", self.newest()).as_bytes()),
+            ("eth_getBlockByNumber" | "eth_getBlockByHash", Some(id)) => {
+                let whole = request.params.get(1) == Some(&Value::Bool(true));
+                self.of_block(id, |block| if whole { block.whole } else { block.block }, out)?;
+            }
             ("eth_getBlockReceipts", Some(id)) => self.of_block(id, |block| block.receipts, out)?,
             ("eth_getLogs", Some(filter)) => self.logs(filter, out)?,
             (method, _) => bail!("{method} is not replayed"),
@@ -87,29 +87,40 @@ impl Replay {
         Ok(())
     }
 
+    fn newest(&self) -> usize {
+        *self.newest.borrow()
+    }
+
     fn of_block(&self, id: &Value, part: impl Fn(&Answers) -> (u64, usize), out: &mut Vec<u8>) -> Result<()> {
-        match self.number(id)?.and_then(|number| self.index.get(number)) {
-            Some(block) => self.read(part(block), out)?,
+        match self.number(id)?.filter(|number| *number <= self.newest()) {
+            Some(number) => self.read(part(&self.index[number]), out)?,
             None => out.extend_from_slice(b"null"),
         }
         Ok(())
     }
 
     fn logs(&self, filter: &Value, out: &mut Vec<u8>) -> Result<()> {
-        let bound = |name: &str| self.number(&filter[name])?.ok_or_eyre("a range with two numbers");
-        out.push(b'[');
-        let blocks = self.index.iter().take(bound("toBlock")? + 1).skip(bound("fromBlock")?);
-        for (place, block) in blocks.filter(|block| block.logs.1 > 0).enumerate() {
-            out.extend_from_slice(if place == 0 { b"" } else { b"," });
-            self.read(block.logs, out)?;
+        let bound = |bound: &Value| self.number(bound)?.ok_or_eyre("a block of this chain");
+        let (first, last) = match filter.get("blockHash") {
+            Some(hash) => (bound(hash)?, bound(hash)?),
+            None => (bound(&filter["fromBlock"])?, bound(&filter["toBlock"])?.min(self.newest())),
+        };
+        let mut logs = vec![b'['];
+        for block in self.index.iter().take(last + 1).skip(first).filter(|block| block.logs.1 > 0) {
+            logs.extend_from_slice(if logs.len() == 1 { b"" } else { b"," });
+            self.read(block.logs, &mut logs)?;
         }
-        out.push(b']');
+        logs.push(b']');
+        match filter["topics"].get(0).filter(|wanted| !wanted.is_null()) {
+            Some(wanted) => out.extend_from_slice(&with_first_topic(&logs, wanted)?),
+            None => out.extend_from_slice(&logs),
+        }
         Ok(())
     }
 
     /// The block that a tag, a number or a hash names.
     fn number(&self, id: &Value) -> Result<Option<usize>> {
-        let newest = self.index.len() - 1;
+        let newest = self.newest();
         let text = id.as_str().or_else(|| id.get("blockHash")?.as_str()).ok_or_eyre("a block")?;
         Ok(match text {
             "latest" | "pending" => Some(newest),
@@ -121,6 +132,12 @@ impl Replay {
         })
     }
 
+    fn header(&self, number: usize) -> Result<Header> {
+        let mut block = Vec::new();
+        self.read(self.index[number].block, &mut block)?;
+        Ok(serde_json::from_slice(&block)?)
+    }
+
     fn read(&self, (offset, length): (u64, usize), out: &mut Vec<u8>) -> Result<()> {
         let begin = out.len();
         out.resize(begin + length, 0);
@@ -128,9 +145,20 @@ impl Replay {
     }
 }
 
-async fn handle(State(replay): State<Arc<Replay>>, body: Bytes) -> Response {
-    match replay.respond(&body) {
-        Ok(answer) => ([(CONTENT_TYPE, "application/json")], answer).into_response(),
-        Err(error) => (StatusCode::BAD_REQUEST, format!("{error:#}")).into_response(),
+/// The logs whose first topic is the one that is wanted, or one of them.
+fn with_first_topic(logs: &[u8], wanted: &Value) -> Result<Vec<u8>> {
+    #[derive(Deserialize)]
+    struct Topics {
+        topics: Vec<String>,
     }
+    let is_wanted = |topic: &str| match wanted {
+        Value::Array(any) => any.iter().any(|one| one == topic),
+        one => one == topic,
+    };
+    let mut kept: Vec<&RawValue> = Vec::new();
+    for log in serde_json::from_slice::<Vec<&RawValue>>(logs)? {
+        let Topics { topics } = serde_json::from_str(log.get())?;
+        kept.extend(topics.first().filter(|topic| is_wanted(topic)).map(|_| log));
+    }
+    Ok(serde_json::to_vec(&kept)?)
 }

@@ -6,12 +6,13 @@ use eyre::Result;
 use rdkafka::{
     ClientConfig, Message, Offset, TopicPartitionList,
     consumer::{BaseConsumer, Consumer},
-    message::Headers,
+    error::KafkaError,
+    message::{BorrowedMessage, Headers},
 };
 
 const TIMEOUT: Duration = Duration::from_secs(10);
 /// How long a message that is there takes to come at most.
-const POLL: Duration = Duration::from_millis(100);
+pub(crate) const POLL: Duration = Duration::from_millis(100);
 /// Records at the end of a partition that may be no messages: the marks of transactions.
 const MARKS: i64 = 2;
 
@@ -19,16 +20,31 @@ const MARKS: i64 = 2;
 pub async fn wait_for(bootstrap: &str, topic: &str, position: u64) -> Result<()> {
     let (bootstrap, topic) = (bootstrap.to_owned(), topic.to_owned());
     tokio::task::spawn_blocking(move || {
-        let consumer: BaseConsumer = ClientConfig::new()
-            .set("bootstrap.servers", &bootstrap)
-            .set("group.id", "bench")
-            .set("isolation.level", "read_committed")
-            .set("enable.auto.commit", "false")
-            .create()?;
+        let consumer = consumer(&bootstrap)?;
         while last_position(&consumer, &topic)? < Some(position) {}
         Ok(())
     })
     .await?
+}
+
+/// A consumer of whole transactions.
+pub(crate) fn consumer(bootstrap: &str) -> Result<BaseConsumer, KafkaError> {
+    ClientConfig::new()
+        .set("bootstrap.servers", bootstrap)
+        .set("group.id", "bench")
+        .set("isolation.level", "read_committed")
+        .set("enable.auto.commit", "false")
+        .create()
+}
+
+/// Whether a message tells an event of the chain that the benchmark builds.
+pub(crate) fn is_registration(message: &BorrowedMessage<'_>) -> bool {
+    header(message, "ce_type").is_some_and(|kind| kind.ends_with("_registered"))
+}
+
+fn header<'m>(message: &'m BorrowedMessage<'_>, name: &str) -> Option<&'m str> {
+    let header = message.headers()?.iter().find(|header| header.key == name)?;
+    std::str::from_utf8(header.value?).ok()
 }
 
 fn last_position(consumer: &BaseConsumer, topic: &str) -> Result<Option<u64>> {
@@ -36,8 +52,6 @@ fn last_position(consumer: &BaseConsumer, topic: &str) -> Result<Option<u64>> {
     let mut end = TopicPartitionList::new();
     end.add_partition_offset(topic, 0, Offset::Offset((high - MARKS).max(low)))?;
     consumer.assign(&end)?;
-    let Some(message) = consumer.poll(POLL).transpose()? else { return Ok(None) };
-    let header = message.headers().and_then(|headers| headers.iter().find(|header| header.key == "ce_position"));
-    let value = header.and_then(|header| header.value);
-    Ok(value.and_then(|value| std::str::from_utf8(value).ok()?.parse().ok()))
+    let message = consumer.poll(POLL).transpose()?;
+    Ok(message.and_then(|message| header(&message, "ce_position")?.parse().ok()))
 }

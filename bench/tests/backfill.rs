@@ -1,9 +1,11 @@
 //! A back-fill that is stopped in its midst goes on where it stood, and ends as one that was not: the same rows, all indexes, on a real Postgres.
 
+use std::sync::Arc;
+
 use eyre::{OptionExt, Result};
 use runproof_bench::{
     chain::{REGISTRY, Recipe, Shape},
-    replay::Replay,
+    replay::{self, Replay},
 };
 use runproof_indexer::{Settings, endpoints::Endpoints};
 use runproof_stack::{Part, Ports, Postgres, Stack, StackOptions};
@@ -11,7 +13,7 @@ use sqlx::{Connection, PgConnection, postgres::PgListener};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
-const RECIPE: Recipe = Recipe { shape: Shape::Single, events: 12_000, blocks: 4_000 };
+const RECIPE: Recipe = Recipe { shape: Shape::Single, events: 12_000, blocks: 4_000, live_blocks: 0 };
 const INDEXES: &str = "select string_agg(made, e'\\n' order by made) from (
     select indexdef as made from pg_indexes where schemaname = 'journal'
     union all select conname || pg_get_constraintdef(oid) from pg_constraint where connamespace = 'journal'::regnamespace) as all_made";
@@ -25,10 +27,10 @@ const ROWS: &str = "select md5(string_agg((to_jsonb(e) - 'recorded_at' - 'positi
 async fn a_backfill_that_is_stopped_ends_as_one_that_is_not() -> Result<()> {
     let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
     let folder = tempfile::tempdir()?;
-    let replay = Replay::open(&RECIPE.build(folder.path())?)?;
+    let node = Arc::new(Replay::open(&RECIPE.build(folder.path())?, RECIPE.blocks)?);
     let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
     let rpc_url = format!("http://{}", listener.local_addr()?);
-    let node = tokio::spawn(replay.serve(listener));
+    let node = tokio::spawn(replay::serve(node, listener));
     let parts = [Part::Postgres].into();
     let stack =
         Stack::start(StackOptions { ports: Ports::free()?, parts, ..StackOptions::new(folder.path().join("stack")) })

@@ -1,12 +1,12 @@
 //! Builds a chain if it is not there yet, and plays a node of it until it is ended. Prints its URL when it listens.
 
-use std::path::PathBuf;
+use std::{path::PathBuf, sync::Arc};
 
 use clap::Parser;
 use eyre::Result;
 use runproof_bench::{
     chain::{Recipe, Shape},
-    replay::Replay,
+    replay::{self, Replay},
 };
 use tokio::net::TcpListener;
 
@@ -29,9 +29,9 @@ struct Arguments {
 #[tokio::main]
 async fn main() -> Result<()> {
     let Arguments { cache, shape, events, blocks } = Arguments::parse();
-    let folder = Recipe { shape, events, blocks }.build(&cache)?;
-    let replay = Replay::open(&folder)?;
+    let folder = Recipe { shape, events, blocks, live_blocks: 0 }.build(&cache)?;
+    let node = Arc::new(Replay::open(&folder, blocks)?);
     let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
     println!("http://{}", listener.local_addr()?);
-    replay.serve(listener).await
+    replay::serve(node, listener).await
 }

@@ -1,0 +1,46 @@
+//! When rows can be seen in Postgres, and messages in the topic.
+
+use std::time::Instant;
+
+use eyre::{Context, Result};
+use rdkafka::{Offset, TopicPartitionList, consumer::Consumer};
+use sqlx::{Connection, PgConnection, postgres::PgListener};
+use tokio::sync::watch;
+
+use super::{Place, Seen};
+use crate::{chain::Recipe, topic};
+
+/// Sees each block whose events are there, until the last: a notification says when to look, what is noted is when the row was read.
+pub async fn postgres(url: &str, recipe: &Recipe) -> Result<Place> {
+    let mut listener = PgListener::connect(url).await?;
+    let mut reader = PgConnection::connect(url).await?;
+    listener.listen("runproof_journal").await?;
+    let mut seen: Vec<Seen> = Vec::new();
+    loop {
+        let newest = "select block_number from journal.entry order by block_number desc limit 1";
+        let newest: Option<i64> = sqlx::query_scalar(newest).fetch_optional(&mut reader).await?;
+        let newest = u64::try_from(newest.unwrap_or_default())?;
+        seen.push((recipe.events_until(newest), Instant::now()));
+        if newest == recipe.last_block() {
+            return Ok(Place { name: "in Postgres", seen });
+        }
+        listener.recv().await?;
+    }
+}
+
+/// Reads a topic of one partition, as it is and as it comes, with a consumer that reads committed messages, until it has `all` events of the chain.
+/// Blocks. `read` is told how many there are.
+pub fn kafka(bootstrap: &str, topic: &str, all: u64, read: &watch::Sender<u64>) -> Result<Place> {
+    let consumer = topic::consumer(bootstrap)?;
+    let mut beginning = TopicPartitionList::new();
+    beginning.add_partition_offset(topic, 0, Offset::Beginning)?;
+    consumer.assign(&beginning)?;
+    let (mut seen, mut events): (Vec<Seen>, _) = (Vec::new(), 0);
+    while events < all {
+        let Some(message) = consumer.poll(topic::POLL) else { continue };
+        events += u64::from(topic::is_registration(&message.wrap_err("reading the topic")?));
+        seen.push((events, Instant::now()));
+        read.send_replace(events);
+    }
+    Ok(Place { name: "committed in the topic", seen })
+}
