@@ -31,7 +31,7 @@ use crate::{
     relay::RelayError,
     tail::{self, Tail},
     topic::Topic,
-    transaction::{PublishError, Publisher},
+    transaction::Publisher,
 };
 
 /// One source's tables.
@@ -107,10 +107,7 @@ impl Session<'_> {
     async fn publish(&self, publisher: &Arc<Publisher>, first: Topic, messages: Vec<Message>) -> eyre::Result<()> {
         let (publisher, topic, count) = (publisher.clone(), first.name(&self.settings.topic), messages.len());
         let published = spawn_blocking(move || publisher.publish(&messages)).await?;
-        match published {
-            Err(PublishError::Fenced) => return Err(RelayError::Fenced { topic }.into()),
-            outcome => outcome.wrap_err_with(|| format!("publishing to {topic}"))?,
-        }
+        published.wrap_err_with(|| format!("publishing to {topic}"))?;
         debug!(topic, messages = count, "published");
         metrics::counter!("runproof_relay_messages_total", "topic" => topic).increment(count as u64);
         Ok(())

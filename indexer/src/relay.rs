@@ -26,12 +26,6 @@ const CHANNELS: [&str; 2] = ["runproof_journal", "runproof_verdict"];
 /// What trying again cannot mend.
 #[derive(Debug, thiserror::Error)]
 pub enum RelayError {
-    /// Another process produces under the same transactional id.
-    #[error("another relay has taken over topic {topic}: this one stops")]
-    Fenced {
-        /// The topic.
-        topic: String,
-    },
     /// The topic was filled from another database.
     #[error(
         "topic {topic} holds another journal (its newest message, {mark}, is not ours): name another topic, or use the database it was filled from"
@@ -61,7 +55,8 @@ pub enum RelayError {
 /// Relays until `token` is cancelled. The database must be migrated; its journal may still be missing.
 ///
 /// # Errors
-/// [`RelayError`]. Brokers and databases that are away are waited for.
+/// [`RelayError`]. Brokers and databases that are away are waited for. A relay that was fenced goes back to the lease: who fenced it may be one that was
+/// frozen and has lost the lease meanwhile.
 pub async fn run(settings: RelaySettings, token: CancellationToken) -> eyre::Result<()> {
     let pool = crate::pool(&settings.postgres_url)?;
     let mut backoff = Mutex::new(Backoff::new("relay"));

@@ -8,7 +8,6 @@ use rdkafka::{
     error::KafkaError,
     message::{Header, OwnedHeaders},
     producer::{FutureProducer, FutureRecord, Producer},
-    types::RDKafkaErrorCode,
 };
 use runproof_protocol::head::Registry;
 
@@ -24,9 +23,6 @@ const TIMEOUT: Duration = Duration::from_secs(45);
 /// Why a batch is not known to be published.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum PublishError {
-    /// A newer producer has the transactional id.
-    #[error("fenced by a newer producer")]
-    Fenced,
     /// A message was not delivered.
     #[error("a message was not delivered: {0}")]
     Undelivered(KafkaError),
@@ -67,15 +63,6 @@ impl Publisher {
 
     /// Publishes all messages in one transaction. Blocks.
     pub(crate) fn publish(&self, messages: &[Message]) -> Result<(), PublishError> {
-        self.attempt(messages).map_err(|error| match &error {
-            PublishError::Undelivered(cause) | PublishError::Transaction(cause) if self.is_fenced(cause) => {
-                PublishError::Fenced
-            }
-            _ => error,
-        })
-    }
-
-    fn attempt(&self, messages: &[Message]) -> Result<(), PublishError> {
         let names = Topic::ALL.map(|topic| topic.name(&self.events));
         self.producer.begin_transaction().map_err(PublishError::Transaction)?;
         let mut deliveries = Vec::with_capacity(messages.len());
@@ -94,13 +81,6 @@ impl Publisher {
             }
         }
         self.producer.commit_transaction(TIMEOUT).map_err(PublishError::Transaction)
-    }
-
-    fn is_fenced(&self, error: &KafkaError) -> bool {
-        use RDKafkaErrorCode::{Fenced, InvalidProducerEpoch, ProducerFenced};
-        let of_client = self.producer.client().fatal_error().map(|(code, _)| code);
-        let codes = [error.rdkafka_error_code(), of_client];
-        codes.into_iter().flatten().any(|code| matches!(code, Fenced | InvalidProducerEpoch | ProducerFenced))
     }
 }
 
