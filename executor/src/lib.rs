@@ -8,6 +8,7 @@
 pub mod adopt;
 mod agreement;
 pub mod arn;
+mod aws_error;
 mod batch;
 pub mod capture;
 pub mod chain;

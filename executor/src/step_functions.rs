@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, HashSet};
 
 use aws_sdk_sfn::{
     Client,
-    error::SdkError,
+    error::{ProvideErrorMetadata, SdkError},
     types::{ExecutionStatus, StateMachineType},
 };
 use runproof_protocol::{head::Outcome, history::HistoryEvent};
@@ -14,6 +14,7 @@ use uuid::Uuid;
 
 use crate::{
     arn::{ExecutionArn, InvalidArn},
+    aws_error,
     history_event::{epoch_ms, history_event},
     settings::AwsSettings,
 };
@@ -274,13 +275,10 @@ fn check_name(name: &str) -> Result<(), StepFunctionsError> {
 
 fn failed<E, R>(action: &'static str) -> impl Fn(SdkError<E, R>) -> StepFunctionsError
 where
-    E: std::error::Error + Send + Sync + 'static,
-    R: std::fmt::Debug + Send + Sync + 'static,
+    E: ProvideErrorMetadata + std::error::Error + 'static,
+    R: std::fmt::Debug + 'static,
 {
-    move |error| StepFunctionsError::Call {
-        action,
-        message: aws_sdk_sfn::error::DisplayErrorContext(&error).to_string(),
-    }
+    move |error| StepFunctionsError::Call { action, message: aws_error::sentence(&error) }
 }
 
 #[cfg(test)]

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use aws_sdk_sfn::{error::DisplayErrorContext, operation::send_task_success::SendTaskSuccessError};
+use aws_sdk_sfn::operation::send_task_success::SendTaskSuccessError;
 use eyre::{WrapErr, eyre};
 use runproof_contracts::InstanceRegistry;
 
@@ -141,7 +141,7 @@ impl Requests {
                 | SendTaskSuccessError::TaskDoesNotExist(_)
                 | SendTaskSuccessError::TaskTimedOut(_)),
             ) => Ok(Some(Refusal::Gone(error.to_string()))),
-            Err(error) => Err(eyre!("Step Functions: {}", DisplayErrorContext(&error))),
+            Err(error) => Err(eyre!("Step Functions: {}", crate::aws_error::sentence(&error))),
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use aws_sdk_sqs::{error::DisplayErrorContext, types::Message};
+use aws_sdk_sqs::types::Message;
 use eyre::{OptionExt, WrapErr, eyre};
 use futures::future::join_all;
 use serde::Deserialize;
@@ -100,14 +100,14 @@ impl Requests {
 
     async fn queue_url(&self, name: &str) -> eyre::Result<String> {
         let answer = self.queues.get_queue_url().queue_name(name).send().await;
-        let answer = answer.map_err(|error| eyre!("queue `{name}`: {}", DisplayErrorContext(&error)))?;
+        let answer = answer.map_err(|error| eyre!("queue `{name}`: {}", crate::aws_error::sentence(&error)))?;
         answer.queue_url.ok_or_eyre("SQS gave no queue URL")
     }
 
     async fn receive(&self, queue_url: &str) -> eyre::Result<()> {
         let call = self.queues.receive_message().queue_url(queue_url).max_number_of_messages(10);
         let answer = call.wait_time_seconds(LONG_POLL_S).send().await;
-        let answer = answer.map_err(|error| eyre!("{queue_url}: {}", DisplayErrorContext(&error)))?;
+        let answer = answer.map_err(|error| eyre!("{queue_url}: {}", crate::aws_error::sentence(&error)))?;
         for message in answer.messages.unwrap_or_default() {
             // One that is no token is left to the queue's redrive policy: it may be meant for somebody else.
             if let Err(error) = self.keep(queue_url, &message).await {
@@ -135,7 +135,7 @@ impl Requests {
         self.arrived.notify_one();
         let receipt = message.receipt_handle.as_deref().unwrap_or_default();
         let deleted = self.queues.delete_message().queue_url(queue_url).receipt_handle(receipt).send().await;
-        deleted.map_err(|error| eyre!("{}", DisplayErrorContext(&error)))?;
+        deleted.map_err(|error| eyre!("{}", crate::aws_error::sentence(&error)))?;
         Ok(())
     }
 }
