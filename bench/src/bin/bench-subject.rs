@@ -5,7 +5,10 @@ use std::{collections::BTreeMap, path::PathBuf, sync::Arc};
 use clap::{Parser, Subcommand};
 use eyre::{Result, eyre};
 use runproof_bench::{ceiling, chain::REGISTRY};
-use runproof_indexer::{RelaySettings, Settings, endpoint::EndpointSettings, endpoints::Endpoints};
+use runproof_indexer::{
+    RelaySettings, Settings,
+    endpoints::{EndpointSettings, Endpoints},
+};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use url::Url;
