@@ -170,12 +170,16 @@ impl World {
     /// Replaces the contract by one that records an empty log, and calls it.
     async fn emit_a_log_without_meaning(&self) {
         let provider = self.chain().await.provider();
-        let code = Bytes::from_static(&RECORD_WITHOUT_MEANING);
-        provider.anvil_set_code(self.registry.address, code).await.expect("anvil obeys");
+        let registry = self.registry.address;
+        let code = provider.get_code_at(registry).await.expect("code");
+        let other = Bytes::from_static(&RECORD_WITHOUT_MEANING);
+        provider.anvil_set_code(registry, other).await.expect("anvil obeys");
         let accounts = provider.get_accounts().await.expect("accounts");
-        let call = TransactionRequest::default().with_from(accounts[0]).with_to(self.registry.address);
+        let call = TransactionRequest::default().with_from(accounts[0]).with_to(registry);
         let receipt = provider.send_transaction(call).await.expect("sent").get_receipt().await.expect("a receipt");
         assert_eq!(receipt.logs().len(), 1);
+        // A node whose contract has other code than at the first start is a stranger.
+        provider.anvil_set_code(registry, code).await.expect("anvil obeys");
         eventually("it is quarantined", async || {
             let found = sqlx::query("select from journal.quarantine").fetch_optional(&self.pool).await;
             found.expect("the schema is there")
