@@ -1,13 +1,15 @@
 //! What the fuzzer throws at the reading of answers: every kind of value, from the same bytes, as far as the checks.
 
 use alloy::{
+    consensus::Transaction as _,
     primitives::{Address, Bytes, U64},
-    rpc::types::{Header, Log},
+    rpc::types::{Block as RpcBlock, Header, Log},
 };
 use serde::de::DeserializeOwned;
 
 use super::Answer;
 use crate::{
+    body::Body,
     check,
     receipt::{PlacedLog, Receipt},
 };
@@ -30,6 +32,17 @@ pub fn read(body: &[u8]) {
     for receipts in many::<Vec<Receipt>>(body).or_else(|| Some(vec![one(body)?])).unwrap_or_default() {
         check_receipts(receipts);
     }
+    for block in many(body).unwrap_or_else(|| one(body).into_iter().collect()) {
+        check_body(block);
+    }
+}
+
+fn check_body(block: RpcBlock) {
+    let header = block.header.clone();
+    let called = block.transactions.txns().find_map(|one| one.to()).unwrap_or_default();
+    let body = Body::from(block);
+    let _ = check::body(&header, &body);
+    let _ = body.calls(called, |_| true);
 }
 
 fn check_receipts(receipts: Vec<Receipt>) {
