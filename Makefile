@@ -2,7 +2,7 @@
 TOOLS := $(or $(RUNPROOF_TOOLS),$(or $(XDG_CACHE_HOME),$(HOME)/.cache)/runproof/tools)
 CARGO_DENY := $(TOOLS)/cargo-deny/bin/cargo-deny
 
-.PHONY: help setup setup-tests demo test faults fuzz contracts lint bench-indexer
+.PHONY: help setup setup-tests demo test faults fuzz contracts contracts-audit lint bench-indexer
 
 help: ## This list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -34,6 +34,10 @@ fuzz: ## Fuzzes what reads bytes of strangers, TIME seconds each [1800]; needs a
 
 contracts: setup-tests ## Formats, builds and tests the contracts, and compares the committed artifact
 	cd contracts && ./forge.sh fmt --check && ./build.sh --check && ./forge.sh test --offline
+
+contracts-audit: setup-tests ## Coverage of the contracts' tests by lines and branches, static analysis, gas beside the paper's contract
+	cd contracts && ./forge.sh coverage --offline --ir-minimum --no-match-coverage 'test/' && ./slither.sh
+	UPDATE_GAS=1 cargo test -p runproof-contracts --test on_anvil gas
 
 lint: setup-tests ## Formatting, clippy and the dependency rules
 	cargo fmt --all --check

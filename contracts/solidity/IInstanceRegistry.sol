@@ -10,10 +10,21 @@ enum Outcome {
     Aborted
 }
 
+/// Whether an account takes part in an instance: the issuer named it, and it accepted.
+enum Participation {
+    None,
+    Named,
+    Accepted
+}
+
 /// @title A registry of models, their instances, and every state that an instance entered
 /// @notice The issuer is a namespace: all content is keyed by `(issuer, id)`, and written once. Whoever folds the
 /// events of an instance and gets the head in storage knows that its history is complete, ordered, timed and unaltered.
 /// Ids are SHA-256 digests over published bytes. Sequence numbers start at 0.
+///
+/// Whoever is said to call is the transaction's sender, or the account for which a call is relayed (see `relay`). A call
+/// reverts with one of the errors below and then leaves no event; data that are no call of this interface revert without
+/// one. Nothing is payable. Loops run over the caller's own calldata, at the caller's own cost; no array is stored.
 interface IInstanceRegistry {
     // ---- events ----
 
@@ -61,8 +72,14 @@ interface IInstanceRegistry {
     /// instances.
     event DelegateSet(address indexed issuer, bytes32 indexed instance, address indexed delegate, bool allowed);
 
-    /// @notice `participant` may (or may no longer) request transitions. Instance 0: of all the issuer's instances.
+    /// @notice `issuer` named `participant` for the instance, or withdrew that. Instance 0: for all the issuer's instances.
+    /// The participant may request transitions once it has accepted.
     event ParticipantSet(address indexed issuer, bytes32 indexed instance, address indexed participant, bool allowed);
+
+    /// @notice `participant` accepted that it is named, or left. Instance 0: for all the issuer's instances.
+    event ParticipationSet(
+        address indexed issuer, bytes32 indexed instance, address indexed participant, bool accepted
+    );
 
     /// @notice `participant` asks that the task which waits in state `sequence` go on with `payload`.
     event TransitionRequested(
@@ -81,8 +98,16 @@ interface IInstanceRegistry {
         bytes signature
     );
 
-    /// @notice `subject` vouches for the certificate no longer.
-    event CertificateRevoked(address indexed subject, bytes32 indexed fingerprint);
+    /// @notice The certificate is not to be trusted in and after `fromBlock`, which may lie before this event: then it was
+    /// compromised since. Fingerprint 0: all certificates of `subject`, for good. A later event for the same certificate
+    /// names an earlier block.
+    /// @param by The subject or its guardian.
+    event CertificateRevoked(
+        address indexed subject, bytes32 indexed fingerprint, address indexed by, uint64 fromBlock
+    );
+
+    /// @notice `guardian` may revoke certificates of `subject` from now on, and nobody else but the subject; 0: nobody.
+    event GuardianSet(address indexed subject, address indexed guardian);
 
     // ---- errors ----
 
@@ -94,9 +119,9 @@ interface IInstanceRegistry {
     error UnknownInstance(bytes32 instance);
     /// States are neither skipped nor repeated: `expected` is the instance's count.
     error SequenceMismatch(uint64 expected, uint64 given);
-    /// The caller is neither the issuer nor its delegate.
+    /// The caller is neither the issuer nor its delegate; of certificates, neither the subject nor its guardian.
     error NotAuthorised(address caller);
-    /// The issuer has not made the caller a participant.
+    /// The issuer has not named the caller a participant, or the caller has not accepted.
     error NotParticipant(address caller);
     /// The instance is sealed.
     error AlreadyTerminated(bytes32 instance);
@@ -110,16 +135,22 @@ interface IInstanceRegistry {
     error BadPredecessorsLength();
     /// Termination has an outcome.
     error BadOutcome();
-    /// The subject did not sign this certificate for this chain and contract.
+    /// The account did not sign this, for this chain and contract.
     error BadSignature();
+    /// The relayed call came after its deadline, unix seconds.
+    error Expired(uint64 deadline);
+    /// Relayed calls of an account come in the order of their nonces.
+    error NonceMismatch(uint256 expected, uint256 given);
     /// A certificate's validity ends after it begins.
     error BadValidity();
     /// A certificate's URI starts with https:// and is visible ASCII.
     error BadUri();
-    /// The caller never bound this certificate.
+    /// The subject never bound this certificate.
     error UnknownCertificate(bytes32 fingerprint);
-    /// The caller revoked this certificate before.
+    /// This certificate is revoked from that block or an earlier one already; 0: all of the subject's are.
     error AlreadyRevoked(bytes32 fingerprint);
+    /// No compromise is known of a block to come.
+    error BlockInFuture(uint64 blockNumber);
     /// Zero is no id and no account.
     error ZeroId();
     /// The instance has not entered a state with this sequence number.
@@ -154,22 +185,46 @@ interface IInstanceRegistry {
     /// InstanceTerminated.
     function terminateInstance(address issuer, bytes32 instance, uint64 count, Outcome outcome) external;
 
+    // ---- several calls, and calls for others ----
+
     /// @notice Makes several calls to this contract in one transaction, all or none, each as the caller.
     /// @return results What each call returned.
     /// @dev Reverts with the error of the first call that reverts.
     function multicall(bytes[] calldata calls) external returns (bytes[] memory results);
 
+    /// @notice Makes a call that `account` signed, as if `account` had sent it: every function of this contract can be
+    /// called so, several by `multicall`. Anyone may submit it, and pays.
+    /// @param call Selector and arguments of the function. A `multicall` of none only uses the nonce up: what else was signed
+    /// with it can then be submitted no more.
+    /// @param nonce The account's `nonceOf`.
+    /// @param deadline The last second, in unix time, at which it may be submitted.
+    /// @param signature EIP-712 over `Relay(address account,bytes call,uint256 nonce,uint64 deadline)`: r || s || v, or what
+    /// the contract wallet `account` accepts (ERC-1271).
+    /// @return result What the call returned.
+    /// @dev Reverts: Expired, NonceMismatch, BadSignature, or with the error of the call; the nonce is then unused. Emits
+    /// what the call emits.
+    function relay(address account, bytes calldata call, uint256 nonce, uint64 deadline, bytes calldata signature)
+        external
+        returns (bytes memory result);
+
     // ---- rights ----
 
-    /// @notice Lets `delegate` register for the caller, or no longer. Instance 0: for all instances of the caller.
+    /// @notice Lets `delegate` register states and termination for the caller, or no longer. Anyone may call, for its own
+    /// instances. Instance 0: for all of them. The events are the history of who was a delegate when.
     /// @dev A delegate never becomes an issuer, and never starts an instance. Reverts: ZeroId. Emits DelegateSet.
     function setDelegate(bytes32 instance, address delegate, bool allowed) external;
 
-    /// @notice Lets `participant` request transitions of the caller's instance, or no longer. Instance 0: of all.
+    /// @notice Names `participant` for the caller's instance, or withdraws that with its acceptance. Anyone may call, for its
+    /// own instances. Instance 0: for all of them.
     /// @dev Reverts: ZeroId. Emits ParticipantSet.
     function setParticipant(bytes32 instance, address participant, bool allowed) external;
 
-    /// @notice Asks for a transition out of a state that the instance entered. Participants may call.
+    /// @notice Accepts to be the participant that the issuer named, or leaves. Whom the issuer named may call, for the same
+    /// instance, or the same 0, as it was named for.
+    /// @dev Reverts: NotParticipant. Emits ParticipationSet.
+    function setParticipation(address issuer, bytes32 instance, bool accepted) external;
+
+    /// @notice Asks for a transition out of a state that the instance entered. Participants that accepted may call.
     /// @param payload At most 64 KiB, for the waiting task.
     /// @dev Reverts: NotParticipant, UnknownInstance, AlreadyTerminated, NoSuchState, TooLong. Emits
     /// TransitionRequested.
@@ -183,8 +238,9 @@ interface IInstanceRegistry {
     /// @param notAfter The certificate's validity, in unix seconds.
     /// @param signature EIP-712 over `Certificate`: r || s || v, or what the contract wallet `subject` accepts
     /// (ERC-1271).
-    /// @dev Written once, even after revocation. Reverts: ZeroId, AlreadyRegistered, BadValidity, TooLong, BadUri,
-    /// BadSignature. Emits CertificateBound.
+    /// @dev A subject may have several at once, so that a new one is bound before the old one ends. Each is written once,
+    /// even after revocation. Reverts: ZeroId, AlreadyRegistered, AlreadyRevoked (all of the subject's are), BadValidity,
+    /// TooLong, BadUri, BadSignature. Emits CertificateBound.
     function bindCertificate(
         address subject,
         bytes32 fingerprint,
@@ -194,9 +250,19 @@ interface IInstanceRegistry {
         bytes calldata signature
     ) external;
 
-    /// @notice Revokes a certificate that was bound to the caller.
-    /// @dev Reverts: UnknownCertificate, AlreadyRevoked. Emits CertificateRevoked.
-    function revokeCertificate(bytes32 fingerprint) external;
+    /// @notice Revokes a certificate. Its subject and the subject's guardian may call.
+    /// @param fingerprint The certificate; 0: all of the subject's, bound before or after, for good. That is for an account
+    /// whose key is stolen: whoever has the key could bind others.
+    /// @param compromisedSinceBlock The block from which it is not to be trusted; 0: from this one. It may be called again
+    /// with an earlier one, never with a later one.
+    /// @dev Reverts: NotAuthorised, UnknownCertificate, BlockInFuture, AlreadyRevoked. Emits CertificateRevoked.
+    function revokeCertificate(address subject, bytes32 fingerprint, uint64 compromisedSinceBlock) external;
+
+    /// @notice Names who may revoke the subject's certificates when its key is lost or stolen. The subject may call while
+    /// there is no guardian; then only the guardian may, so that who steals the key cannot remove it.
+    /// @param guardian Another account; 0: none.
+    /// @dev Reverts: NotAuthorised. Emits GuardianSet.
+    function setGuardian(address subject, address guardian) external;
 
     // ---- views ----
 
@@ -212,17 +278,49 @@ interface IInstanceRegistry {
     /// @notice How many instances the issuer has started, and the head of their chain.
     function issuerChain(address issuer) external view returns (uint64 count, bytes32 head);
 
-    /// @notice A bound certificate; all zero if there is none; `revokedAtBlock` 0 if it is not revoked.
+    /// @notice A bound certificate; all zero if there is none. `revokedFromBlock` is the first block in which it is not to be
+    /// trusted, by its own revocation or that of all; 0 if there is none.
     function certificateOf(address subject, bytes32 fingerprint)
         external
         view
-        returns (uint64 boundAtBlock, uint64 revokedAtBlock, uint64 notBefore, uint64 notAfter);
+        returns (uint64 boundAtBlock, uint64 revokedFromBlock, uint64 notBefore, uint64 notAfter);
+
+    /// @notice Whether a certificate is to be trusted now: bound, not revoked, and within its validity.
+    function isCertificateTrusted(address subject, bytes32 fingerprint) external view returns (bool);
+
+    /// @notice Whether a certificate was to be trusted in a block with this number and time, by all that is known now.
+    /// @param timestamp The block's, in unix seconds: the chain does not keep it.
+    function wasCertificateTrusted(address subject, bytes32 fingerprint, uint64 blockNumber, uint64 timestamp)
+        external
+        view
+        returns (bool);
+
+    /// @notice Who may revoke the subject's certificates beside itself; 0: nobody.
+    function guardianOf(address subject) external view returns (address);
 
     /// @notice Whether `who` may register for this instance of the issuer, by itself or by a right to all instances.
     function isDelegate(address issuer, bytes32 instance, address who) external view returns (bool);
 
-    /// @notice Whether `who` may request transitions of this instance, by itself or by a right to all instances.
+    /// @notice The block since which `delegate` has this very right of the issuer; 0 if it has not. Instance 0: for all.
+    function delegateSinceBlock(address issuer, bytes32 instance, address delegate) external view returns (uint64);
+
+    /// @notice Whether `participant` was named for this very instance, and accepted. Instance 0: for all.
+    function participationOf(address issuer, bytes32 instance, address participant)
+        external
+        view
+        returns (Participation);
+
+    /// @notice Whether `who` may request transitions of this instance: named for it or for all, and accepted.
     function isParticipant(address issuer, bytes32 instance, address who) external view returns (bool);
+
+    /// @notice The nonce of the account's next relayed call, from 0.
+    function nonceOf(address account) external view returns (uint256);
+
+    /// @notice What `account` signs so that another may submit its call.
+    function relayDigest(address account, bytes calldata call, uint256 nonce, uint64 deadline)
+        external
+        view
+        returns (bytes32);
 
     /// @notice The EIP-712 domain separator: name "runproof", version "1", this chain, this contract.
     function domainSeparator() external view returns (bytes32);

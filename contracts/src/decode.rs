@@ -42,8 +42,10 @@ pub enum RegistryEvent {
     InstanceTerminated { issuer: Address, instance: InstanceId, count: u64, outcome: Outcome, head: B256 },
     /// A right to register was given or taken. `instance` is `None` for all of the issuer's.
     DelegateSet { issuer: Address, instance: Option<InstanceId>, delegate: Address, allowed: bool },
-    /// A right to request transitions was given or taken. `instance` is `None` for all of the issuer's.
+    /// A participant was named, or that was withdrawn. `instance` is `None` for all of the issuer's.
     ParticipantSet { issuer: Address, instance: Option<InstanceId>, participant: Address, allowed: bool },
+    /// A participant accepted, or left. `instance` is `None` for all of the issuer's.
+    ParticipationSet { issuer: Address, instance: Option<InstanceId>, participant: Address, accepted: bool },
     /// A participant asked for a transition.
     TransitionRequested { issuer: Address, instance: InstanceId, participant: Address, sequence: u64, payload: Bytes },
     /// A certificate was bound to an account.
@@ -55,8 +57,10 @@ pub enum RegistryEvent {
         not_after_s: u64,
         signature: Bytes,
     },
-    /// A certificate was revoked.
-    CertificateRevoked { subject: Address, fingerprint: Fingerprint },
+    /// A certificate is not to be trusted in and after a block. `fingerprint` is `None` for all of the subject's.
+    CertificateRevoked { subject: Address, fingerprint: Option<Fingerprint>, by: Address, from_block: u64 },
+    /// Who may revoke the subject's certificates beside itself changed. `guardian` is `None` for nobody.
+    GuardianSet { subject: Address, guardian: Option<Address> },
 }
 
 /// Why a log is no event of the registry.
@@ -146,6 +150,12 @@ pub fn decode(log: &Log) -> Result<RegistryEvent, DecodeError> {
             participant: e.participant,
             allowed: e.allowed,
         },
+        Abi::ParticipationSet(e) => RegistryEvent::ParticipationSet {
+            issuer: e.issuer,
+            instance: one_or_all(e.instance),
+            participant: e.participant,
+            accepted: e.accepted,
+        },
         Abi::TransitionRequested(e) => RegistryEvent::TransitionRequested {
             issuer: e.issuer,
             instance: e.instance.into(),
@@ -154,14 +164,20 @@ pub fn decode(log: &Log) -> Result<RegistryEvent, DecodeError> {
             payload: e.payload,
         },
         Abi::CertificateBound(e) => certificate_bound(e)?,
-        Abi::CertificateRevoked(e) => {
-            RegistryEvent::CertificateRevoked { subject: e.subject, fingerprint: e.fingerprint.into() }
+        Abi::CertificateRevoked(e) => RegistryEvent::CertificateRevoked {
+            subject: e.subject,
+            fingerprint: one_or_all(e.fingerprint),
+            by: e.by,
+            from_block: e.fromBlock,
+        },
+        Abi::GuardianSet(e) => {
+            RegistryEvent::GuardianSet { subject: e.subject, guardian: (!e.guardian.is_zero()).then_some(e.guardian) }
         }
     })
 }
 
-fn one_or_all(instance: B256) -> Option<InstanceId> {
-    (!instance.is_zero()).then_some(InstanceId(instance))
+fn one_or_all<Id: From<B256>>(id: B256) -> Option<Id> {
+    (!id.is_zero()).then(|| id.into())
 }
 
 fn states_registered(event: abi::StatesRegistered) -> Result<RegistryEvent, DecodeError> {

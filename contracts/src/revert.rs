@@ -37,10 +37,12 @@ fn sentence(error: &RegistryErrors) -> String {
             format!("SequenceMismatch: expected {expected}, given {given}")
         }
         E::NotAuthorised(errors::NotAuthorised { caller }) => {
-            format!("NotAuthorised: {caller} is neither the issuer nor its delegate")
+            format!(
+                "NotAuthorised: {caller} is neither the issuer nor its delegate, nor a certificate's subject or guardian"
+            )
         }
         E::NotParticipant(errors::NotParticipant { caller }) => {
-            format!("NotParticipant: the issuer has not made {caller} a participant")
+            format!("NotParticipant: the issuer has not named {caller} a participant, or it has not accepted")
         }
         E::AlreadyTerminated(errors::AlreadyTerminated { instance }) => {
             format!("AlreadyTerminated: instance {instance} is sealed")
@@ -52,14 +54,23 @@ fn sentence(error: &RegistryErrors) -> String {
         }
         E::BadPredecessorsLength(_) => "BadPredecessorsLength: give none, or four bytes a state".into(),
         E::BadOutcome(_) => "BadOutcome: a termination has an outcome".into(),
-        E::BadSignature(_) => "BadSignature: the subject did not sign this for this chain and contract".into(),
+        E::BadSignature(_) => "BadSignature: the account did not sign this for this chain and contract".into(),
+        E::Expired(errors::Expired { deadline }) => {
+            format!("Expired: the call was signed to be relayed until {deadline}, Unix seconds: sign it again")
+        }
+        E::NonceMismatch(errors::NonceMismatch { expected, given }) => {
+            format!("NonceMismatch: the account's next relayed call has nonce {expected}, not {given}")
+        }
         E::BadValidity(_) => "BadValidity: notAfter must come after notBefore".into(),
         E::BadUri(_) => "BadUri: give https:// and a host, in visible ASCII".into(),
         E::UnknownCertificate(errors::UnknownCertificate { fingerprint }) => {
-            format!("UnknownCertificate: {fingerprint} was never bound to the caller")
+            format!("UnknownCertificate: {fingerprint} was never bound to this subject")
         }
         E::AlreadyRevoked(errors::AlreadyRevoked { fingerprint }) => {
-            format!("AlreadyRevoked: {fingerprint} is revoked already")
+            format!("AlreadyRevoked: {fingerprint} (zero: all) is revoked already, from that block or an earlier one")
+        }
+        E::BlockInFuture(errors::BlockInFuture { blockNumber }) => {
+            format!("BlockInFuture: block {blockNumber} is not there yet; give none to revoke from now on")
         }
         E::ZeroId(_) => "ZeroId: zero is no id and no account".into(),
         E::NoSuchState(errors::NoSuchState { sequence }) => {

@@ -16,6 +16,18 @@ alloy::sol! {
         uint64 notAfter;
     }
 
+    /// A call to the registry that its account lets anybody submit (`relay`).
+    #[derive(Debug, PartialEq, Eq)]
+    struct Relay {
+        address account;
+        /// Selector and arguments.
+        bytes call;
+        /// The account's `nonceOf`.
+        uint256 nonce;
+        /// Unix seconds after which it cannot be submitted.
+        uint64 deadline;
+    }
+
     /// A participant's request over HTTPS that the task waiting in state `sequence` go on. The contract never sees it.
     #[derive(Debug, PartialEq, Eq)]
     struct TransitionRequest {
@@ -51,6 +63,7 @@ mod tests {
             Certificate::eip712_root_type(),
             "Certificate(address subject,bytes32 fingerprint,string uri,uint64 notBefore,uint64 notAfter)"
         );
+        assert_eq!(Relay::eip712_root_type(), "Relay(address account,bytes call,uint256 nonce,uint64 deadline)");
         assert_eq!(
             TransitionRequest::eip712_root_type(),
             "TransitionRequest(address issuer,bytes32 instance,uint64 sequence,bytes32 payloadHash,uint64 deadline)"

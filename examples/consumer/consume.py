@@ -36,8 +36,9 @@ FOLDED = {
         select e ->> 'issuer' issuer, e ->> 'instance' instance, e ->> 'sequence' sequence, e ->> 'state' state, e ->> 'predecessor' predecessor
         from standing where kind = 'state_registered'""",
     "certificates": """
-        select b.e ->> 'subject' subject, b.e ->> 'fingerprint' fingerprint, exists (select 1 from standing r where r.kind = 'certificate_revoked'
-               and r.e ->> 'subject' = b.e ->> 'subject' and r.e ->> 'fingerprint' = b.e ->> 'fingerprint') revoked
+        select b.e ->> 'subject' subject, b.e ->> 'fingerprint' fingerprint, 
+               (select min(r.e ->> 'from_block') from standing r where r.kind = 'certificate_revoked' and r.e ->> 'subject' = b.e ->> 'subject'
+                and coalesce(r.e ->> 'fingerprint', b.e ->> 'fingerprint') = b.e ->> 'fingerprint') revoked_from_block
         from standing b where b.kind = 'certificate_bound'""",
     # The newest word counts: SQLite takes the other columns from the row that has the maximum.
     "delegates": """
@@ -46,6 +47,11 @@ FOLDED = {
     "participants": """
         select e ->> 'issuer' issuer, e ->> 'instance' instance, e ->> 'participant' participant, e ->> 'allowed' allowed, max(position) position
         from standing where kind = 'participant_set' group by 1, 2, 3""",
+    "participations": """
+        select e ->> 'issuer' issuer, e ->> 'instance' instance, e ->> 'participant' participant, e ->> 'accepted' accepted, max(position) position
+        from standing where kind = 'participation_set' group by 1, 2, 3""",
+    "guardians": """
+        select e ->> 'subject' subject, e ->> 'guardian' guardian, max(position) position from standing where kind = 'guardian_set' group by 1""",
     "requests": """
         select e ->> 'issuer' issuer, e ->> 'instance' instance, e ->> 'participant' participant, e ->> 'sequence' sequence, position
         from standing where kind = 'transition_requested' order by position""",

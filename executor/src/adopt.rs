@@ -59,17 +59,19 @@ async fn adopt_transaction(sql: &mut PgConnection, chain: &Chain, hash: B256) ->
             .bind(hash.as_slice())
             .fetch_optional(&mut *sql)
             .await?;
+    let registrations = registrations(sql, chain.registry.address, chain.issuer, &receipt).await?;
+    if registrations.is_empty() || stored.as_ref().is_some_and(|(_, status)| status == "included") {
+        return Ok(());
+    }
+    // A delegate's or relayer's nonces are not ours.
+    if receipt.from == chain.issuer {
+        give_up_nonce(sql, chain, nonce, hash).await?;
+    }
     let transaction_id = match stored {
-        Some((_, status)) if status == "included" => return Ok(()),
-        Some((id, _)) => {
-            give_up_nonce(sql, chain, nonce, hash).await?;
-            id
-        }
+        Some((id, _)) => id,
         None => {
-            give_up_nonce(sql, chain, nonce, hash).await?;
-            let registrations = registrations(sql, chain.issuer, &receipt).await?;
             let raw = alloy::eips::eip2718::Encodable2718::encoded_2718(sent.inner.inner()).into();
-            transaction::store(sql, chain, &Signed { hash, raw, nonce }, &registrations).await?
+            transaction::store(sql, receipt.from, &Signed { hash, raw, nonce }, &registrations).await?
         }
     };
     tracing::info!(transaction = %hash, block_number = block.number, "adopted a registration that the contract holds");
@@ -90,11 +92,12 @@ async fn give_up_nonce(sql: &mut PgConnection, chain: &Chain, nonce: u64, keep: 
 /// What a receipt's logs register for this issuer.
 async fn registrations(
     sql: &mut PgConnection,
+    registry: Address,
     issuer: Address,
     receipt: &TransactionReceipt,
 ) -> eyre::Result<Vec<Registration>> {
     let mut found = Vec::new();
-    for log in receipt.logs().iter().filter(|log| Some(log.address()) == receipt.to) {
+    for log in receipt.logs().iter().filter(|log| log.address() == registry) {
         match decode(&log.inner) {
             Ok(RegistryEvent::ModelRegistered { issuer: by, model }) if by == issuer => {
                 found.push(Registration::Model(model));

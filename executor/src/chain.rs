@@ -170,12 +170,12 @@ impl Chain {
         Ok((known.registered_at_block != 0).then_some(known))
     }
 
-    /// Whether `account` may request transitions of all of the issuer's instances.
+    /// Whether the issuer named `account` a participant of all its instances.
     ///
     /// # Errors
     /// The node does not answer.
     pub async fn is_participant(&self, account: Address) -> eyre::Result<bool> {
-        Ok(self.contract.isParticipant(self.issuer, B256::ZERO, account).call().await?)
+        Ok(self.contract.participationOf(self.issuer, B256::ZERO, account).call().await? != 0)
     }
 
     /// Instances that the issuer has registered.

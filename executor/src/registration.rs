@@ -115,7 +115,7 @@ impl Executor {
         let calls = plan.iter().map(|registration| registration.call(self.chain.issuer)).collect();
         let signed = self.chain.sign(calls, nonce).await?;
         self.expect_ordinals(&mut sql, &plan).await?;
-        transaction::store(&mut sql, &self.chain, &signed, &plan).await?;
+        transaction::store(&mut sql, self.chain.issuer, &signed, &plan).await?;
         sql.commit().await?;
         tracing::info!(transaction = %signed.hash, nonce, registrations = plan.len(), "registering");
         metrics::histogram!("runproof_executor_registrations_per_transaction").record(plan.len() as f64);

@@ -45,7 +45,7 @@ pub(crate) async fn replace(pool: &PgPool, chain: &Chain, id: i64, hash: B256, r
     if given_up.rows_affected() == 0 {
         return Ok(());
     }
-    let new_id = transaction::store(&mut sql, chain, &new, &[]).await?;
+    let new_id = transaction::store(&mut sql, chain.issuer, &new, &[]).await?;
     sqlx::query(
         "insert into executor.registration (transaction_id, kind, model_id, instance_id, first, count, account)
          select $2, kind, model_id, instance_id, first, count, account from executor.registration where transaction_id = $1",

@@ -2,7 +2,11 @@
 //!
 //! Whether a transaction took effect is never guessed from the answer to sending it. It is looked up: its receipt, its nonce, its block.
 
-use alloy::{primitives::B256, providers::Provider, rpc::types::TransactionReceipt};
+use alloy::{
+    primitives::{Address, B256},
+    providers::Provider,
+    rpc::types::TransactionReceipt,
+};
 use eyre::Context;
 use runproof_contracts::{RegistryEvent, decode};
 use sqlx::{PgConnection, PgExecutor, PgPool};
@@ -45,14 +49,14 @@ pub(crate) async fn next_nonce(sql: &mut PgConnection, chain: &Chain) -> eyre::R
 /// Stores a signed transaction with all that it registers.
 pub(crate) async fn store(
     sql: &mut PgConnection,
-    chain: &Chain,
+    sender: Address,
     signed: &Signed,
     registrations: &[Registration],
 ) -> eyre::Result<i64> {
     let id: i64 = sqlx::query_scalar(
         "insert into executor.transaction (sender, nonce, hash, raw) values ($1, $2, $3, $4) returning transaction_id",
     )
-    .bind(chain.issuer.as_slice())
+    .bind(sender.as_slice())
     .bind(signed.nonce as i64)
     .bind(signed.hash.as_slice())
     .bind(&signed.raw[..])

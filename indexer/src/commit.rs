@@ -177,7 +177,9 @@ impl<'a> Columns<'a> {
             }
             Event::TransitionRequested { sequence, .. } => Self { sequence: Some(*sequence), ..none },
             Event::CertificateBound(CertificateBinding { fingerprint, .. })
-            | Event::CertificateRevoked { fingerprint, .. } => Self { content: Some(fingerprint.as_slice()), ..none },
+            | Event::CertificateRevoked { fingerprint: Some(fingerprint), .. } => {
+                Self { content: Some(fingerprint.as_slice()), ..none }
+            }
             Event::ItrexModelRegistered { model, .. } | Event::ItrexInstanceRegistered { model, .. } => {
                 Self { model: Some(model.as_slice()), ..none }
             }
@@ -190,6 +192,9 @@ impl<'a> Columns<'a> {
             Event::InstanceTerminated { .. }
             | Event::DelegateSet { .. }
             | Event::ParticipantSet { .. }
+            | Event::ParticipationSet { .. }
+            | Event::CertificateRevoked { fingerprint: None, .. }
+            | Event::GuardianSet { .. }
             | Event::ItrexTransitionRegistered { .. }
             | Event::ItrexInstanceTerminated { .. }
             | Event::BlockSafe

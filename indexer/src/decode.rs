@@ -141,6 +141,9 @@ fn events(event: RegistryEvent) -> Result<Vec<Event>, String> {
         RegistryEvent::ParticipantSet { issuer, instance, participant, allowed } => {
             Event::ParticipantSet { issuer, instance, participant, allowed }
         }
+        RegistryEvent::ParticipationSet { issuer, instance, participant, accepted } => {
+            Event::ParticipationSet { issuer, instance, participant, accepted }
+        }
         RegistryEvent::TransitionRequested { issuer, instance, participant, sequence, payload } => {
             countable(sequence)?;
             Event::TransitionRequested { issuer, instance, participant, sequence, payload }
@@ -155,9 +158,11 @@ fn events(event: RegistryEvent) -> Result<Vec<Event>, String> {
                 signature,
             })
         }
-        RegistryEvent::CertificateRevoked { subject, fingerprint } => {
-            Event::CertificateRevoked { subject, fingerprint }
+        RegistryEvent::CertificateRevoked { subject, fingerprint, by, from_block } => {
+            countable(from_block)?;
+            Event::CertificateRevoked { subject, fingerprint, by, from_block }
         }
+        RegistryEvent::GuardianSet { subject, guardian } => Event::GuardianSet { subject, guardian },
     };
     Ok(vec![one])
 }

@@ -70,7 +70,7 @@ pub enum Event {
         /// Granted or withdrawn.
         allowed: bool,
     },
-    /// Somebody may, or may no more, request transitions.
+    /// Somebody was named a participant, or that was withdrawn.
     ParticipantSet {
         /// Who grants.
         issuer: Address,
@@ -80,6 +80,17 @@ pub enum Event {
         participant: Address,
         /// Granted or withdrawn.
         allowed: bool,
+    },
+    /// A participant accepted that it was named, so that it may request transitions; or it left.
+    ParticipationSet {
+        /// Who named it.
+        issuer: Address,
+        /// For this instance; `None` for all.
+        instance: Option<InstanceId>,
+        /// Who accepts.
+        participant: Address,
+        /// Accepted or left.
+        accepted: bool,
     },
     /// A participant asks the waiting state to go on.
     TransitionRequested {
@@ -96,12 +107,23 @@ pub enum Event {
     },
     /// A certificate became known.
     CertificateBound(CertificateBinding),
-    /// A certificate is no longer to be trusted.
+    /// A certificate is not to be trusted in and after a block. Of several revocations the earliest block counts.
     CertificateRevoked {
         /// Whose.
         subject: Address,
-        /// Which.
-        fingerprint: Fingerprint,
+        /// Which; `None` for all that the subject ever binds.
+        fingerprint: Option<Fingerprint>,
+        /// Who says so: the subject or its guardian.
+        by: Address,
+        /// First block in which it is not to be trusted; before the revocation's own if it was compromised since.
+        from_block: u64,
+    },
+    /// Who may revoke the subject's certificates beside the subject.
+    GuardianSet {
+        /// Whose.
+        subject: Address,
+        /// Who; `None` for nobody.
+        guardian: Option<Address>,
     },
     /// The paper's contract: a model became known, or was overwritten. Its events have no sequence, no head, and no issuer but who sent them.
     ItrexModelRegistered {
@@ -182,9 +204,11 @@ impl Event {
             Self::InstanceTerminated { .. } => "instance_terminated",
             Self::DelegateSet { .. } => "delegate_set",
             Self::ParticipantSet { .. } => "participant_set",
+            Self::ParticipationSet { .. } => "participation_set",
             Self::TransitionRequested { .. } => "transition_requested",
             Self::CertificateBound(_) => "certificate_bound",
             Self::CertificateRevoked { .. } => "certificate_revoked",
+            Self::GuardianSet { .. } => "guardian_set",
             Self::ItrexModelRegistered { .. } => "itrex_model_registered",
             Self::ItrexInstanceRegistered { .. } => "itrex_instance_registered",
             Self::ItrexStateRegistered { .. } => "itrex_state_registered",
@@ -211,6 +235,7 @@ impl Event {
             | Self::InstanceTerminated { issuer, .. }
             | Self::DelegateSet { issuer, .. }
             | Self::ParticipantSet { issuer, .. }
+            | Self::ParticipationSet { issuer, .. }
             | Self::TransitionRequested { issuer, .. }
             | Self::ItrexModelRegistered { issuer, .. }
             | Self::ItrexInstanceRegistered { issuer, .. }
@@ -219,9 +244,9 @@ impl Event {
             | Self::ItrexInstanceTerminated { issuer, .. }
             | Self::ItrexClientNotified { issuer, .. }
             | Self::ItrexCertificateRegistered { issuer, .. } => Some(*issuer),
-            Self::CertificateBound(CertificateBinding { subject, .. }) | Self::CertificateRevoked { subject, .. } => {
-                Some(*subject)
-            }
+            Self::CertificateBound(CertificateBinding { subject, .. })
+            | Self::CertificateRevoked { subject, .. }
+            | Self::GuardianSet { subject, .. } => Some(*subject),
             Self::BlockSafe | Self::BlockFinalized => None,
         }
     }
@@ -237,10 +262,13 @@ impl Event {
             | Self::ItrexStateRegistered { instance, .. }
             | Self::ItrexTransitionRegistered { instance, .. }
             | Self::ItrexInstanceTerminated { instance, .. } => Some(*instance),
-            Self::DelegateSet { instance, .. } | Self::ParticipantSet { instance, .. } => *instance,
+            Self::DelegateSet { instance, .. }
+            | Self::ParticipantSet { instance, .. }
+            | Self::ParticipationSet { instance, .. } => *instance,
             Self::ModelRegistered { .. }
             | Self::CertificateBound(_)
             | Self::CertificateRevoked { .. }
+            | Self::GuardianSet { .. }
             | Self::ItrexModelRegistered { .. }
             | Self::ItrexClientNotified { .. }
             | Self::ItrexCertificateRegistered { .. }

@@ -20,12 +20,16 @@ pub struct Folded {
     pub models: BTreeMap<(Address, ModelId), u64>,
     /// By issuer and id.
     pub instances: BTreeMap<(Address, InstanceId), Instance>,
-    /// Whether it is revoked, by subject and fingerprint.
-    pub certificates: BTreeMap<(Address, Fingerprint), bool>,
+    /// First block in which it is not to be trusted, by subject and fingerprint.
+    pub certificates: BTreeMap<(Address, Fingerprint), Option<u64>>,
     /// Whether allowed, by issuer, instance (`None` for all) and delegate.
     pub delegates: BTreeMap<(Address, Option<InstanceId>, Address), bool>,
     /// Likewise, participants.
     pub participants: BTreeMap<(Address, Option<InstanceId>, Address), bool>,
+    /// Likewise, who accepted to be one.
+    pub participations: BTreeMap<(Address, Option<InstanceId>, Address), bool>,
+    /// By subject.
+    pub guardians: BTreeMap<Address, Option<Address>>,
     /// Positions are of no interest here: issuer, instance, participant and sequence of each request, in order.
     pub requests: Vec<(Address, InstanceId, Address, u64)>,
     /// The newest safe and the newest finalized block, by the entries' kind.
@@ -142,14 +146,23 @@ impl Folded {
             Event::ParticipantSet { issuer, instance, participant, allowed } => {
                 self.participants.insert((issuer, instance, participant), allowed);
             }
+            Event::ParticipationSet { issuer, instance, participant, accepted } => {
+                self.participations.insert((issuer, instance, participant), accepted);
+            }
             Event::TransitionRequested { issuer, instance, participant, sequence, .. } => {
                 self.requests.push((issuer, instance, participant, sequence));
             }
             Event::CertificateBound(bound) => {
-                once(self.certificates.insert((bound.subject, bound.fingerprint), false).is_none())?;
+                once(self.certificates.insert((bound.subject, bound.fingerprint), None).is_none())?;
             }
-            Event::CertificateRevoked { subject, fingerprint } => {
-                self.certificates.insert((subject, fingerprint), true);
+            Event::CertificateRevoked { subject, fingerprint, from_block, .. } => {
+                let all = self.certificates.iter_mut().filter(|((whose, _), _)| *whose == subject);
+                for (_, revoked) in all.filter(|((_, which), _)| fingerprint.is_none_or(|one| one == *which)) {
+                    *revoked = Some(revoked.map_or(from_block, |earlier| earlier.min(from_block)));
+                }
+            }
+            Event::GuardianSet { subject, guardian } => {
+                self.guardians.insert(subject, guardian);
             }
             other => return Err(format!("{position} is no event of the registry: {other:?}")),
         }

@@ -52,7 +52,7 @@ impl Chain {
     pub(crate) async fn bound_uri(&self, at: &Pinned, issuer: Address) -> Result<Option<String>, VerifyError> {
         let bindings = self.bindings(at, Filter::new().topic1(issuer)).await?;
         for binding in bindings.into_iter().rev().filter(|binding| binding.subject == issuer) {
-            if self.revoked_at_block(at, &binding).await?.is_none() {
+            if self.revoked_from_block(at, &binding).await?.is_none() {
                 return Ok(Some(binding.uri));
             }
         }
@@ -71,9 +71,9 @@ impl Chain {
         bindings.sort_by_key(|binding| binding.subject != issuer);
         let mut bound = Vec::new();
         for binding in bindings.into_iter().take(1 + STRANGERS) {
-            let revoked_at_block = self.revoked_at_block(at, &binding).await?;
+            let revoked_from_block = self.revoked_from_block(at, &binding).await?;
             let signer = self.signer(at, &binding).await?;
-            bound.push(BoundCertificate { binding, revoked_at_block, signer });
+            bound.push(BoundCertificate { binding, revoked_from_block, signer });
         }
         Ok(bound)
     }
@@ -83,10 +83,10 @@ impl Chain {
         Ok(logs.iter().filter_map(|log| binding(decode(&log.inner).ok()?)).collect())
     }
 
-    async fn revoked_at_block(&self, at: &Pinned, binding: &CertificateBinding) -> Result<Option<u64>, VerifyError> {
+    async fn revoked_from_block(&self, at: &Pinned, binding: &CertificateBinding) -> Result<Option<u64>, VerifyError> {
         let call = certificateOfCall { subject: binding.subject, fingerprint: binding.fingerprint.0 };
         let stored = self.view(at, self.registry.address, call).await?.ok_or_else(|| self.not_a_registry())?;
-        Ok((stored.revokedAtBlock != 0).then_some(stored.revokedAtBlock))
+        Ok((stored.revokedFromBlock != 0).then_some(stored.revokedFromBlock))
     }
 
     /// Whose signature a binding bears. It is recovered here again, so that neither node nor contract is trusted with it.

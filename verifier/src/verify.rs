@@ -7,7 +7,9 @@ use runproof_contracts::ContractKind;
 use runproof_protocol::{
     InstanceId,
     rules::{
-        Reading, certificate, completeness,
+        Reading,
+        certificate::{self, BoundCertificate, PresentedCertificate},
+        completeness,
         content::{self, PublishedState},
         existence, issuer,
         issuer::EnsRecords,
@@ -105,12 +107,17 @@ impl Evidence {
             ),
             issuer::issuer_known(run.issuer, self.location.as_deref(), &self.ens, &ens_source),
         ];
-        findings.extend(self.certificate(chain, checked_at_s).await?);
+        let (certificate, certificate_then) = self.certificate(chain, checked_at_s).await?;
+        findings.extend(certificate);
         findings.push(content::content(run.proved.model.0, &documents.model.reading, &documents.model.source));
         findings.push(content::content(run.instance.0, &documents.instance.reading, &documents.instance.source));
         findings.push(self.completeness(&documents));
         let folds = run.folds_to_proved_head();
-        let states = run.states().zip(&documents.states).map(|(state, read)| judge_state(run, &state, folds, read));
+        let states = run.states().zip(&documents.states).zip(certificate_then).map(|((state, read), certificate)| {
+            let mut verdict = judge_state(run, &state, folds, read);
+            verdict.findings.extend(certificate);
+            verdict
+        });
         Ok(Verdict {
             registry: run.registry,
             issuer: run.issuer,
@@ -126,8 +133,11 @@ impl Evidence {
         })
     }
 
-    /// Checks 4 and 5.
-    async fn certificate(&self, chain: &Chain, now_s: u64) -> Result<[Finding; 2], VerifyError> {
+    /// What checks 4 and 5 rest on: the certificate that the site presented, and who bound it.
+    async fn shown(
+        &self,
+        chain: &Chain,
+    ) -> Result<(Reading<PresentedCertificate>, Vec<BoundCertificate>), VerifyError> {
         let shown = match &self.site {
             Reading::Read(site) => match site.presented().map(presented) {
                 Some(Ok(certificate)) => Reading::Read(certificate),
@@ -137,17 +147,31 @@ impl Evidence {
             Reading::Unavailable(why) => Reading::Unavailable(why.clone()),
             Reading::NotAsked(why) => Reading::NotAsked(why.clone()),
         };
-        let issuer = self.run.issuer;
         let bindings = match shown.read() {
-            Some(certificate) => chain.bound_certificates(&self.at, issuer, certificate.fingerprint).await?,
+            Some(certificate) => chain.bound_certificates(&self.at, self.run.issuer, certificate.fingerprint).await?,
             None => Vec::new(),
         };
+        Ok((shown, bindings))
+    }
+
+    /// Checks 4 and 5 as of now, and check 4 as of each state's block.
+    async fn certificate(
+        &self,
+        chain: &Chain,
+        now_s: u64,
+    ) -> Result<([Finding; 2], Vec<Option<Finding>>), VerifyError> {
+        let issuer = self.run.issuer;
+        let (shown, bindings) = self.shown(chain).await?;
         let base = self.location.as_deref().unwrap_or("the issuer's site");
         let known_source = format!("TLS handshake with {base}; {}", chain.source("certificateOf", &self.at));
         let linked_source = chain.source("signature in CertificateBound", &self.at);
         let known = certificate::certificate_known(issuer, &shown, &bindings, now_s, &known_source);
         let linked = certificate::protocol_linked(issuer, &shown, &bindings, now_s, &known, &linked_source);
-        Ok([known, linked])
+        let view = chain.source("certificateOf", &self.at);
+        let then = |state: RegisteredState| {
+            certificate::trusted_when_registered(issuer, &shown, &bindings, now_s, state.block_number, &view)
+        };
+        Ok(([known, linked], self.run.states().map(then).collect()))
     }
 
     fn completeness(&self, documents: &Documents) -> Finding {

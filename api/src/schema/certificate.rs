@@ -24,8 +24,8 @@ pub(crate) struct Certificate {
     not_after_s: Option<Long>,
     /// The subject's signature, 0x and hex; of the paper's contract its three parts as they were given, which that does not check.
     signature: String,
-    /// Its revocation; null while it stands.
-    revocation: Option<Revocation>,
+    /// Its revocations, and those of all of the subject's certificates. Of several the earliest block counts.
+    revocations: Vec<Revocation>,
     /// Place in the journal.
     position: Position,
     /// Block of the binding.
@@ -45,17 +45,22 @@ impl Certificate {
 }
 
 /// The end of trust in a certificate.
-#[derive(Debug, SimpleObject)]
+#[derive(Debug, SimpleObject, serde::Deserialize)]
 pub(crate) struct Revocation {
     /// Place in the journal.
     position: Position,
     /// Block of the revocation.
     block_number: Long,
+    /// First block in which the certificate is not to be trusted: an earlier one, if it was compromised since.
+    from_block: Long,
+    /// Address of who said so: the subject or its guardian.
+    by: String,
 }
 
 impl Certificate {
     pub(super) fn new(row: certificate::Model, as_of: i64) -> Self {
-        let revocation = row.revocation_position.filter(|position| *position <= as_of).zip(row.revoked_at_block);
+        let mut revocations: Vec<Revocation> = serde_json::from_value(row.revocations).unwrap_or_default();
+        revocations.retain(|revocation| revocation.position.0 <= as_of);
         Self {
             block: block_of!(row),
             subject: Address(row.subject),
@@ -64,10 +69,7 @@ impl Certificate {
             not_before_s: row.not_before_s.map(Long),
             not_after_s: row.not_after_s.map(Long),
             signature: row.signature,
-            revocation: revocation.map(|(position, block_number)| Revocation {
-                position: Position(position),
-                block_number: Long(block_number),
-            }),
+            revocations,
             position: Position(row.position),
             transaction_hash: Hash(row.transaction_hash),
             as_of,

@@ -23,14 +23,18 @@ pub(crate) enum EventKind {
     InstanceTerminated,
     /// Somebody may, or may no more, register on the issuer's behalf.
     DelegateSet,
-    /// Somebody may, or may no more, request transitions.
+    /// Somebody was named a participant, or that was withdrawn.
     ParticipantSet,
+    /// A participant accepted that it was named, or left.
+    ParticipationSet,
     /// A participant asks the waiting state to go on.
     TransitionRequested,
     /// A certificate became known.
     CertificateBound,
-    /// A certificate is no longer to be trusted.
+    /// A certificate, or all of an account's, is not to be trusted in and after a block.
     CertificateRevoked,
+    /// Who may revoke an account's certificates beside the account.
+    GuardianSet,
     /// The paper's contract: a model became known, or was overwritten.
     ItrexModelRegistered,
     /// The paper's contract: a run began, or was overwritten.

@@ -6,39 +6,39 @@
 use std::{collections::BTreeMap, fs};
 
 use alloy::{
-    primitives::{B256, Bytes, keccak256},
+    primitives::{B256, Bytes, U256, keccak256},
     providers::Provider,
     rpc::types::TransactionReceipt,
-    signers::SignerSync,
+    signers::{SignerSync, local::PrivateKeySigner},
     sol_types::{SolCall, SolStruct},
 };
 use eyre::{ContextCompat, Result, WrapErr, ensure};
 use runproof_contracts::{
     InstanceRegistry as abi,
-    typed_data::{Certificate, domain},
+    typed_data::{Certificate, Relay, domain},
 };
 use serde::{Deserialize, Serialize};
 
-use crate::anvil::Chain;
+use crate::{anvil::Chain, gas_table};
 
 const SNAPSHOT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/gas.json");
 
 #[derive(Debug, Serialize, Deserialize)]
-struct Figure {
+pub(crate) struct Figure {
     /// Gas of the whole transaction.
-    transaction_gas: u64,
+    pub(crate) transaction_gas: u64,
     /// How many states it registers.
     #[serde(skip_serializing_if = "Option::is_none")]
     states: Option<u64>,
     /// `transaction_gas / states`, rounded up.
     #[serde(skip_serializing_if = "Option::is_none")]
-    gas_per_state: Option<u64>,
+    pub(crate) gas_per_state: Option<u64>,
     /// What `gas_per_state` may not exceed.
     #[serde(skip_serializing_if = "Option::is_none")]
-    limit_per_state: Option<u64>,
+    pub(crate) limit_per_state: Option<u64>,
     /// What the same takes with the contract of PKIA 2023, by its published figures.
     #[serde(skip_serializing_if = "Option::is_none")]
-    paper_gas: Option<u64>,
+    pub(crate) paper_gas: Option<u64>,
 }
 
 #[derive(Default)]
@@ -85,6 +85,7 @@ async fn gas_stays_within_snapshot_and_limits() -> Result<()> {
     if let Some(run) = figures.0.get_mut("whole_run_of_13_in_one_multicall") {
         run.paper_gas = Some(PAPER_MODEL + PAPER_INSTANCE + 13 * PAPER_STATE);
     }
+    figures.add("model_relayed", &chain.send(relayed_model(&chain).await?).await?, None);
     figures.add("certificate", &chain.send(certificate(&chain).await?).await?, Some(PAPER_CERTIFICATE));
     compare(&figures)
 }
@@ -150,6 +151,17 @@ fn whole_run(chain: &Chain, n: u64) -> abi::multicallCall {
     abi::multicallCall { calls: calls.map(Bytes::from).to_vec() }
 }
 
+/// A registration that another account signed.
+async fn relayed_model(chain: &Chain) -> Result<abi::relayCall> {
+    let signer = PrivateKeySigner::random();
+    let call: Bytes = abi::registerModelCall { model: id("model", 2) }.abi_encode().into();
+    let content = Relay { account: signer.address(), call, nonce: U256::ZERO, deadline: u64::MAX };
+    let digest = content.eip712_signing_hash(&domain(chain.provider.get_chain_id().await?, chain.address()));
+    let signature = signer.sign_hash_sync(&digest)?.as_bytes().into();
+    let Relay { account, call, nonce, deadline } = content;
+    Ok(abi::relayCall { account, call, nonce, deadline, signature })
+}
+
 async fn certificate(chain: &Chain) -> Result<abi::bindCertificateCall> {
     let subject = chain.issuer.address();
     // The paper's host: c-<address in lower case>.host.
@@ -174,10 +186,12 @@ fn compare(measured: &Figures) -> Result<()> {
         }
     }
     if std::env::var_os("UPDATE_GAS").is_some() {
+        gas_table::write(measured.0.iter().map(|(name, figure)| (*name, figure)))?;
         return Ok(fs::write(SNAPSHOT, serde_json::to_string_pretty(&measured.0)? + "\n")?);
     }
     let text = fs::read_to_string(SNAPSHOT).wrap_err("run with UPDATE_GAS=1 to make gas.json")?;
     let accepted: BTreeMap<String, Figure> = serde_json::from_str(&text)?;
+    gas_table::check(accepted.iter().map(|(name, figure)| (name.as_str(), figure)))?;
     for (name, figure) in &measured.0 {
         let accepted =
             accepted.get(*name).wrap_err_with(|| format!("{name} is not in gas.json: run with UPDATE_GAS=1"))?;

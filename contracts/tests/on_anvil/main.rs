@@ -4,5 +4,6 @@ mod anvil;
 mod artifact;
 mod certificates;
 mod gas;
+mod gas_table;
 mod heads;
 mod refusals;

@@ -33,7 +33,10 @@ async fn refused_calls_say_why() -> Result<()> {
     assert_eq!(reason(skipping)?, "SequenceMismatch: expected 0, given 3");
     assert_eq!(
         reason(intruding)?,
-        format!("NotAuthorised: {} is neither the issuer nor its delegate", stranger.address())
+        format!(
+            "NotAuthorised: {} is neither the issuer nor its delegate, nor a certificate's subject or guardian",
+            stranger.address()
+        )
     );
     Ok(())
 }

@@ -113,7 +113,7 @@ async fn bind_certificate(
     let bound = registry.certificateOf(subject, fingerprint.0).call().await;
     let bound = bound.wrap_err_with(|| format!("contract {}: is its address right?", settings.registry))?;
     let what = format!("certificate {fingerprint} is bound to {subject} at {}", settings.public_url);
-    if bound.revokedAtBlock != 0 {
+    if bound.revokedFromBlock != 0 {
         bail!("certificate {fingerprint} is revoked: run `runproof identity renew`, then bind the new one");
     }
     if bound.boundAtBlock != 0 {

@@ -45,8 +45,8 @@ pub struct Binding {
     pub uri: String,
     /// Block of the binding.
     pub bound_at_block: u64,
-    /// Block of its revocation.
-    pub revoked_at_block: Option<u64>,
+    /// First block in which it is not to be trusted.
+    pub revoked_from_block: Option<u64>,
     /// End of validity, Unix seconds.
     pub not_after_s: u64,
 }
@@ -102,7 +102,7 @@ pub async fn bindings(
             fingerprint: bound.fingerprint.into(),
             uri: bound.uri,
             bound_at_block: state.boundAtBlock,
-            revoked_at_block: (state.revokedAtBlock != 0).then_some(state.revokedAtBlock),
+            revoked_from_block: (state.revokedFromBlock != 0).then_some(state.revokedFromBlock),
             not_after_s: bound.notAfter,
         });
     }
@@ -130,7 +130,7 @@ impl fmt::Display for Overview {
         for binding in &self.bindings {
             let Binding { fingerprint, uri, bound_at_block, .. } = binding;
             let current = if *fingerprint == self.certificate.fingerprint { ", in use" } else { "" };
-            let revoked = binding.revoked_at_block.map(|block| format!(", revoked in block {block}"));
+            let revoked = binding.revoked_from_block.map(|block| format!(", revoked from block {block} on"));
             let revoked = revoked.unwrap_or_default();
             writeln!(f, "binding      {fingerprint}\n  at         {uri}, block {bound_at_block}{current}{revoked}")?;
         }

@@ -14,6 +14,7 @@ use url::Url;
 
 use super::{
     inbox::{Answer, Decision},
+    participation::Participation,
     pinned,
     rules::check_payload,
     signed::SignedRequest,
@@ -42,7 +43,7 @@ pub struct Ask {
     pub payload: String,
 }
 
-/// Asks on chain; returns the transaction. The executor answers by completing the task.
+/// Asks on chain; returns the transaction, which also accepts to be a participant where that is not done yet. The executor answers by completing the task.
 ///
 /// # Errors
 /// If the payload is not acceptable, or the contract refuses: its reason is in the message.
@@ -50,9 +51,16 @@ pub async fn on_chain(ask: &Ask, signer: &PrivateKeySigner) -> eyre::Result<B256
     check_payload(ask.payload.as_bytes())?;
     let provider = connect(&ask.rpc_url, signer);
     let sequence = sequence(ask, &provider).await?;
-    let call = InstanceRegistry::new(ask.registry, &provider)
-        .requestTransition(ask.issuer, ask.instance.0, sequence, ask.payload.clone().into_bytes().into())
-        .into_transaction_request();
+    let registry = InstanceRegistry::new(ask.registry, &provider);
+    let request =
+        registry.requestTransition(ask.issuer, ask.instance.0, sequence, ask.payload.clone().into_bytes().into());
+    let call = match Participation::read(&registry, ask.issuer, ask.instance, signer.address()).await? {
+        Some(Participation { scope, accepted: false }) => {
+            let accept = registry.setParticipation(ask.issuer, scope, true);
+            registry.multicall(vec![accept.calldata().clone(), request.calldata().clone()]).into_transaction_request()
+        }
+        _ => request.into_transaction_request(),
+    };
     send(&provider, signer.address(), call).await
 }
 
@@ -112,7 +120,7 @@ async fn bound_certificates(
     site_url: &str,
 ) -> eyre::Result<BTreeSet<Fingerprint>> {
     let bound = bindings(provider, ask.registry, ask.issuer, ask.registry_deployed_at_block).await?;
-    let valid = bound.into_iter().filter(|binding| binding.revoked_at_block.is_none() && binding.uri == site_url);
+    let valid = bound.into_iter().filter(|binding| binding.revoked_from_block.is_none() && binding.uri == site_url);
     Ok(valid.map(|binding| binding.fingerprint).collect())
 }
 

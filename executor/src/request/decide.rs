@@ -9,6 +9,7 @@ use runproof_contracts::InstanceRegistry;
 use super::{
     Requests,
     inbox::{self, Answer, Decision, Request},
+    participation::Participation,
     queue::waiting_states,
     rules::Refusal,
     waiting::{self, Found},
@@ -81,8 +82,9 @@ impl Requests {
             return Ok(Judgement::Refuse(Refusal::UnknownInstance));
         };
         let registry = InstanceRegistry::new(self.registry.address, &self.provider);
-        let participant = registry.isParticipant(self.issuer, request.instance.0, request.requester).call().await;
-        if !participant.wrap_err("the contract could not be asked for the right to request")? {
+        let named = Participation::read(&registry, self.issuer, request.instance, request.requester).await;
+        // Who asks accepts: the contract demanded that of a request on chain, and a signed one says so by itself.
+        if named.wrap_err("the contract could not be asked for the right to request")?.is_none() {
             return Ok(Judgement::Refuse(Refusal::NotParticipant(request.requester)));
         }
         if let Some(outcome) = ended_as {

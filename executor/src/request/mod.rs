@@ -7,6 +7,7 @@
 pub mod client;
 pub mod decide;
 pub mod inbox;
+pub mod participation;
 pub mod pinned;
 pub mod queue;
 pub mod rules;

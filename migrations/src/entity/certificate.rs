@@ -23,10 +23,8 @@ pub struct Model {
     pub not_after_s: Option<i64>,
     /// The subject's signature, 0x and hex.
     pub signature: String,
-    /// Position of its revocation.
-    pub revocation_position: Option<i64>,
-    /// Block of its revocation.
-    pub revoked_at_block: Option<i64>,
+    /// Its revocations, in the order of their positions: a list of objects with `position`, `block_number`, `from_block`, and `by`, an address.
+    pub revocations: Json,
     /// Block of the registration.
     pub block_number: i64,
     /// Its hash, 32 bytes.

@@ -51,7 +51,7 @@ create table journal.entry (
     issuer              bytea check (length(issuer) = 20),
     instance_id         bytea check (length(instance_id) = 32),
     model_id            bytea check (length(model_id) = 32),
-    content_id          bytea check (length(content_id) = 32),    -- state id, or fingerprint of a certificate
+    content_id          bytea check (length(content_id) = 32),    -- state id, or fingerprint of a certificate; null in a revocation of all
     sequence            bigint,
     predecessor         bigint,
     event               jsonb not null,                           -- the event as consumers get it
@@ -132,11 +132,15 @@ create view journal.certificate as
     select c.position, c.retracted_by,
            case c.kind when 'certificate_bound' then c.issuer else decode(substr(c.event ->> 'subject', 3), 'hex') end as subject, c.content_id as fingerprint, c.event ->> 'uri' as uri,
            journal.clamped(c.event ->> 'not_before_s') as not_before_s, journal.clamped(c.event ->> 'not_after_s') as not_after_s,
-           c.event ->> 'signature' as signature, r.position as revocation_position, r.block_number as revoked_at_block,
+           c.event ->> 'signature' as signature, r.revocations,
            c.block_number, c.block_hash, c.block_timestamp_s, c.transaction_hash, c.finality
     from journal.applied c
-    left join journal.applied r
-      on c.kind = 'certificate_bound' and r.kind = 'certificate_revoked' and r.issuer = c.issuer and r.content_id = c.content_id and r.retracted_by is null
+    cross join lateral (
+        select coalesce(jsonb_agg(jsonb_build_object('position', e.position, 'block_number', e.block_number,
+                   'from_block', e.event -> 'from_block', 'by', e.event -> 'by') order by e.position), '[]') as revocations
+        from journal.entry e
+        where c.kind = 'certificate_bound' and e.kind = 'certificate_revoked' and e.issuer = c.issuer
+          and (e.content_id = c.content_id or e.content_id is null) and e.retracts is null and e.retracted_by is null) r
     where c.kind in ('certificate_bound', 'itrex_certificate_registered');
 
 create view journal.transition_request as

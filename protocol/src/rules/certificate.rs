@@ -25,8 +25,9 @@ pub struct PresentedCertificate {
 pub struct BoundCertificate {
     /// As the contract's log tells it.
     pub binding: CertificateBinding,
-    /// Block of its revocation.
-    pub revoked_at_block: Option<u64>,
+    /// First block in which it is not to be trusted, by its subject or the subject's guardian. It may lie before the revocation, when the
+    /// certificate was compromised since.
+    pub revoked_from_block: Option<u64>,
     /// Whose signature it bears: the key that recovers from it, or the contract wallet that accepts it; `None` if nobody's.
     pub signer: Option<Address>,
 }
@@ -34,8 +35,8 @@ pub struct BoundCertificate {
 impl BoundCertificate {
     /// Why it does not hold at `now_s` (Unix seconds), if it does not.
     fn flaw(&self, now_s: u64) -> Option<String> {
-        if let Some(block) = self.revoked_at_block {
-            return Some(format!("revoked in block {block}"));
+        if let Some(block) = self.revoked_from_block {
+            return Some(format!("revoked from block {block} on"));
         }
         let (from, to) = (self.binding.not_before_s, self.binding.not_after_s);
         (!(from..=to).contains(&now_s)).then(|| format!("bound for {from} to {to}, Unix seconds"))
@@ -84,6 +85,28 @@ pub fn certificate_known(
     })
 }
 
+/// Check 4 as of a state's block: where the certificate is revoked by now, whether it was to be trusted when the state was registered. `None`
+/// where that is no question: it is not revoked, or none was presented or bound.
+pub fn trusted_when_registered(
+    issuer: Address,
+    presented: &Reading<PresentedCertificate>,
+    bindings: &[BoundCertificate],
+    now_s: u64,
+    block_number: u64,
+    source: &str,
+) -> Option<Finding> {
+    let question = Question { check: Check::CertificateKnown, source };
+    let fingerprint = presented.read()?.fingerprint;
+    let from_block = chosen(issuer, bindings, now_s)?.revoked_from_block?;
+    let trusted = format!("{fingerprint} to be trusted in block {block_number}");
+    Some(if block_number < from_block {
+        question.passed(trusted)
+    } else {
+        let found = Some(format!("revoked from block {from_block} on"));
+        question.failed(trusted, found, "the certificate is not to be trusted as of the block of the state")
+    })
+}
+
 /// Check 5: the signature of that binding is the issuer's. `known` is the finding of check 4, on which it rests.
 pub fn protocol_linked(
     issuer: Address,
@@ -129,7 +152,7 @@ mod tests {
             not_after_s: NOW_S + 10,
             signature: Default::default(),
         };
-        BoundCertificate { binding, revoked_at_block: None, signer: Some(by) }
+        BoundCertificate { binding, revoked_from_block: None, signer: Some(by) }
     }
 
     /// Statuses of checks 4 and 5.
@@ -167,12 +190,26 @@ mod tests {
 
     #[test]
     fn revoked_or_expired_binding_fails_check_4_even_beside_a_strangers() {
-        let revoked = BoundCertificate { revoked_at_block: Some(9), ..bound(ISSUER) };
+        let revoked = BoundCertificate { revoked_from_block: Some(9), ..bound(ISSUER) };
         let mut expired = bound(ISSUER);
         expired.binding.not_after_s = NOW_S - 1;
         for own in [revoked, expired] {
             assert_eq!(judged(&presented(), &[bound(STRANGER), own]), (Status::Failed, Status::NotChecked));
         }
+    }
+
+    #[test]
+    fn state_is_judged_as_of_its_block_where_the_certificate_is_revoked() {
+        let at = |block_number, bindings: &[BoundCertificate]| {
+            trusted_when_registered(ISSUER, &presented(), bindings, NOW_S, block_number, "contract")
+                .map(|finding| finding.status)
+        };
+        let revoked = [bound(STRANGER), BoundCertificate { revoked_from_block: Some(9), ..bound(ISSUER) }];
+        assert_eq!(at(8, &revoked), Some(Status::Passed));
+        assert_eq!(at(9, &revoked), Some(Status::Failed));
+        assert_eq!(at(10, &revoked), Some(Status::Failed));
+        assert_eq!(at(9, &[bound(ISSUER)]), None);
+        assert_eq!(at(9, &[]), None);
     }
 
     #[test]

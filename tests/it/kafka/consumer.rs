@@ -105,7 +105,7 @@ pub fn expected(folded: &Folded) -> BTreeMap<String, BTreeSet<String>> {
         })
     });
     let levels = folded.levels.iter().map(|(kind, block)| json!({"kind": kind, "block_number": block}));
-    let tables: [(&str, Vec<Value>); 8] = [
+    let tables: [(&str, Vec<Value>); 10] = [
         (
             "models",
             models
@@ -126,13 +126,14 @@ pub fn expected(folded: &Folded) -> BTreeMap<String, BTreeSet<String>> {
             "certificates",
             certificates
                 .map(|((subject, fingerprint), revoked)| {
-                    json!({"subject": subject, "fingerprint": fingerprint,
-            "revoked": u8::from(*revoked)})
+                    json!({"subject": subject, "fingerprint": fingerprint, "revoked_from_block": revoked})
                 })
                 .collect(),
         ),
         ("delegates", vec![]),
         ("participants", vec![]),
+        ("participations", vec![]),
+        ("guardians", vec![]),
         ("requests", vec![]),
         ("levels", levels.collect()),
     ];

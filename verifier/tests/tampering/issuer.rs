@@ -15,7 +15,8 @@ use alloy::{
 };
 use runproof_contracts::{
     InstanceRegistry::{
-        bindCertificateCall, registerInstanceCall, registerModelCall, registerStatesCall, terminateInstanceCall,
+        bindCertificateCall, registerInstanceCall, registerModelCall, registerStatesCall, revokeCertificateCall,
+        setGuardianCall, terminateInstanceCall,
     },
     ens::{EnsRegistry, EnsResolver, EnsReverseRegistrar},
     typed_data::{Certificate, domain},
@@ -257,7 +258,19 @@ impl Issuer {
     }
 
     pub async fn revoke_certificate(&self) {
-        let call = runproof_contracts::InstanceRegistry::revokeCertificateCall { fingerprint: self.site.fingerprint.0 };
+        self.revoke(&self.account, self.site.fingerprint.0, 0).await;
+    }
+
+    /// `by` revokes one certificate, or with zero all of the issuer's, since a block, or with zero from now on.
+    pub async fn revoke(&self, by: &Account, fingerprint: B256, since_block: u64) {
+        let subject = self.account.address();
+        let call = revokeCertificateCall { subject, fingerprint, compromisedSinceBlock: since_block };
+        by.send(self.registry.address, call).await;
+    }
+
+    /// From now on only `guardian` may revoke beside the issuer.
+    pub async fn set_guardian(&self, guardian: &Account) {
+        let call = setGuardianCall { subject: self.account.address(), guardian: guardian.address() };
         self.account.send(self.registry.address, call).await;
     }
 

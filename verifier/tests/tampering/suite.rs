@@ -1,6 +1,6 @@
 //! The tampering cases.
 
-use alloy::primitives::Address;
+use alloy::primitives::{Address, B256};
 use axum::http::StatusCode;
 use runproof_protocol::{
     StateId,
@@ -97,6 +97,29 @@ fn certificate_revoked() {
         let (_, finding) = only_failure(&verdict(&issuer).await, &[Check::ProtocolLinked]);
         assert_eq!(finding.check, Check::CertificateKnown);
         assert!(finding.found.is_some_and(|found| found.contains("revoked")));
+    });
+}
+
+/// The account's key is lost or stolen: its guardian revokes all that was ever bound with it, since a block between two of the run's.
+#[test]
+fn certificates_revoked_by_the_guardian_since_a_block() {
+    run(async {
+        let issuer = Issuer::honest().await;
+        let guardian = Account::new().await;
+        issuer.set_guardian(&guardian).await;
+        let since = verdict(&issuer).await.states[1].block_number;
+        issuer.revoke(&guardian, B256::ZERO, since).await;
+        let verdict = verdict(&issuer).await;
+        let then = verdict.states.iter().map(|state| {
+            let mut found = state.findings.iter().filter(|finding| finding.check == Check::CertificateKnown);
+            (state.block_number < since, found.next().map(|finding| finding.status), found.next())
+        });
+        let then: Vec<_> = then.collect();
+        assert!(then.iter().any(|(before, ..)| *before) && then.iter().any(|(before, ..)| !before), "{then:?}");
+        for (before, status, more) in then {
+            assert_eq!((status, more), (Some(if before { Status::Passed } else { Status::Failed }), None));
+        }
+        assert_eq!(verdict.status(), Status::Failed, "as of now it is revoked");
     });
 }
 
