@@ -58,6 +58,9 @@ pub enum Command {
     Index,
     /// Compare Postgres, Kafka and the contract's heads with the chain, indexed anew in memory; succeeds only if nothing differs.
     Audit(Audit),
+    /// Logs of the contract that could not be decoded, and the way of those that now can into the journal.
+    #[command(subcommand)]
+    Quarantine(QuarantineCommand),
     /// Keep the verdicts in Postgres current.
     Verdicts,
     /// Check a run from chain and web alone; succeeds only if every check passed.
@@ -120,6 +123,23 @@ pub enum ContractCommand {
     Deploy,
     /// Print the address that it has on every chain.
     Address,
+}
+
+/// Logs that could not be decoded.
+#[derive(Debug, Subcommand)]
+pub enum QuarantineCommand {
+    /// List them with the reason of each.
+    List {
+        /// Print them with all that the node said of them, as JSON.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Have those that can be decoded now indexed at their place: the journal is taken back to before the first, and indexed again from there.
+    Replay {
+        /// Only tell what would be done.
+        #[arg(long)]
+        dry_run: bool,
+    },
 }
 
 /// Which history events are states.

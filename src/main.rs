@@ -63,6 +63,7 @@ async fn once(command: &Command, sources: &[Config]) -> Result<bool> {
         Command::Audit(audit) => return commands::audit::audit(config, audit).await,
         Command::Identity(identity) => commands::identity::run(config, identity).await?,
         Command::Contract(contract) => commands::contract::run(config, contract).await?,
+        Command::Quarantine(quarantine) => commands::quarantine::run(config, quarantine).await?,
         Command::Deploy(deploy) => commands::model::deploy(config, deploy).await?,
         Command::Run(run) => commands::run::start(config, run).await?,
         Command::Follow(follow) => commands::run::follow_once(config, follow).await?,

@@ -12,3 +12,13 @@ pub enum ContractKind {
     /// The paper's own contract, see [`crate::itrex`].
     Itrex,
 }
+
+impl ContractKind {
+    /// As configurations and journals name it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Registry => "registry",
+            Self::Itrex => "itrex",
+        }
+    }
+}

@@ -80,18 +80,29 @@ async fn insert_blocks(
     known.iter().map(|hash| cursor::hash(hash)).collect()
 }
 
-/// The transactions of blocks that were not known before.
+/// The transactions of blocks. One that comes again may have more of them than before: another kind of contract is read by calldata too.
 async fn copy_transactions(
     connection: &mut PgConnection,
     blocks: &[Block],
     known: &HashSet<B256>,
 ) -> Result<(), sqlx::Error> {
     let mut emitted: Vec<(B256, &Transaction)> = Vec::new();
-    for block in blocks.iter().filter(|block| !known.contains(&block.hash)) {
+    for block in blocks {
         emitted.extend(block.transactions.iter().map(|one| (block.hash, one)));
     }
     if emitted.is_empty() {
         return Ok(());
+    }
+    let again = || emitted.iter().filter(|(block_hash, _)| known.contains(block_hash));
+    if again().next().is_some() {
+        sqlx::query(
+            "delete from journal.transaction t using unnest($1::bytea[], $2::bytea[]) as again (hash, block_hash)
+             where t.hash = again.hash and t.block_hash = again.block_hash",
+        )
+        .bind(again().map(|(_, one)| one.hash.as_slice()).collect::<Vec<_>>())
+        .bind(again().map(|(block_hash, _)| block_hash.as_slice()).collect::<Vec<_>>())
+        .execute(&mut *connection)
+        .await?;
     }
     let mut copy = Copy::begin(
         connection,
@@ -213,7 +224,9 @@ async fn insert_quarantined(
         let log = serde_json::to_value(&one.log).map_err(|error| sqlx::Error::Encode(error.into()))?;
         sqlx::query(
             "insert into journal.quarantine (source_id, block_hash, log_index, transaction_hash, reason, log)
-             values ($1, $2, $3, $4, $5, $6) on conflict do nothing",
+             values ($1, $2, $3, $4, $5, $6)
+             on conflict (block_hash, log_index) do update set quarantine_id = default, reason = excluded.reason, replayed_at = null
+             where quarantine.replayed_at is not null or quarantine.reason <> excluded.reason",
         )
         .bind(from.source_id)
         .bind(one.block_hash.as_slice())

@@ -94,6 +94,9 @@ impl Writer<'_> {
                 self.restore_indexes().await?;
                 if finality::may_advance(&self.cursor, &head) {
                     self.cursor = finality::commit(self.pool, &self.cursor, &head).await?;
+                } else {
+                    // Who has nothing to write would not find out that another one does.
+                    cursor::confirm(self.pool, &self.cursor).await?;
                 }
                 self.progress.update(&self.cursor, &head, 0);
                 Ok(false)

@@ -4,7 +4,8 @@
 //! second writer and a writer with a lost acknowledgement all fail.
 
 use alloy::primitives::{Address, B256};
-use sqlx::{PgConnection, PgPool, Row, postgres::PgRow};
+use runproof_contracts::ContractKind;
+use sqlx::{PgConnection, PgExecutor, PgPool, Row, postgres::PgRow};
 
 use crate::{
     block::BlockRef,
@@ -34,30 +35,35 @@ pub(crate) async fn open(
     pool: &PgPool,
     identity: Identity,
     registry: Address,
+    kind: ContractKind,
     start_block: u64,
 ) -> Result<i16, IndexError> {
     let chain_id = identity.chain.chain_id;
     sqlx::query(
-        "insert into journal.source (chain_id, contract, start_block, genesis_hash, code_hash)
-         select $1, $2, $3, $4, $5 where not exists (select from journal.source)",
+        "insert into journal.source (chain_id, contract, start_block, genesis_hash, code_hash, kind)
+         select $1, $2, $3, $4, $5, $6 where not exists (select from journal.source)",
     )
     .bind(bigint(chain_id))
     .bind(registry.as_slice())
     .bind(bigint(start_block))
     .bind(identity.chain.genesis.as_slice())
     .bind(identity.code.as_slice())
+    .bind(kind.name())
     .execute(pool)
     .await?;
-    let row = sqlx::query("select source_id, chain_id, contract from journal.source order by source_id limit 1")
-        .fetch_one(pool)
-        .await?;
-    let (source_id, expected, contract): (i16, i64, Vec<u8>) = (row.try_get(0)?, row.try_get(1)?, row.try_get(2)?);
+    let (source_id, expected, contract, begun): (i16, i64, Vec<u8>, String) =
+        sqlx::query_as("select source_id, chain_id, contract, kind from journal.source order by source_id limit 1")
+            .fetch_one(pool)
+            .await?;
     if contract != registry.as_slice() {
         let found = alloy::primitives::hex::encode_prefixed(contract);
         return Err(IndexError::OtherJournal { registry, found, chain_id: expected });
     }
     if expected != bigint(chain_id) {
         return Err(IndexError::WrongChain { expected: unsigned(expected), found: chain_id });
+    }
+    if begun != kind.name() {
+        return Err(IndexError::OtherKind { journal: begun, kind: kind.name() });
     }
     Ok(source_id)
 }
@@ -76,15 +82,15 @@ pub(crate) async fn identity(pool: &PgPool, registry: Address) -> Result<Option<
 }
 
 /// Makes this the journal's writer: those before it are fenced from now on.
-pub(crate) async fn take(pool: &PgPool, source_id: i16) -> Result<Cursor, IndexError> {
+pub(crate) async fn take(executor: impl PgExecutor<'_>, source_id: i16) -> Result<Cursor, sqlx::Error> {
     let row = sqlx::query(
         "update journal.source set writer_epoch = writer_epoch + 1 where source_id = $1
          returning source_id, writer_epoch, block_number, block_hash, position, safe_number, finalized_number",
     )
     .bind(source_id)
-    .fetch_one(pool)
+    .fetch_one(executor)
     .await?;
-    Ok(read(&row)?)
+    read(&row)
 }
 
 fn read(row: &PgRow) -> Result<Cursor, sqlx::Error> {
@@ -127,13 +133,19 @@ pub(crate) async fn compare_and_set(
     if moved.rows_affected() == 1 {
         return Ok(());
     }
+    confirm(connection, from).await?;
+    Err(IndexError::CursorMoved)
+}
+
+/// That this writer still is the one, for when it has nothing to write.
+pub(crate) async fn confirm(executor: impl PgExecutor<'_>, cursor: &Cursor) -> Result<(), IndexError> {
     let found: i64 = sqlx::query_scalar("select writer_epoch from journal.source where source_id = $1")
-        .bind(from.source_id)
-        .fetch_one(connection)
+        .bind(cursor.source_id)
+        .fetch_one(executor)
         .await?;
-    match found == from.epoch {
-        true => Err(IndexError::CursorMoved),
-        false => Err(IndexError::Fenced { ours: from.epoch, found }),
+    match found == cursor.epoch {
+        true => Ok(()),
+        false => Err(IndexError::Fenced { ours: cursor.epoch, found }),
     }
 }
 

@@ -1,6 +1,9 @@
 //! From a block's logs to journal items; what cannot be decoded is kept with its reason.
 
-use alloy::{primitives::B256, rpc::types::Log};
+use alloy::{
+    primitives::{Address, B256},
+    rpc::types::Log,
+};
 use runproof_contracts::{ContractKind, RegistryEvent, itrex};
 use runproof_protocol::{
     certificate::CertificateBinding,
@@ -54,14 +57,14 @@ pub fn decode(kind: ContractKind, blocks: &[Block]) -> Decoded {
             let (transaction_hash, log_index) =
                 (log.transaction_hash.unwrap_or_default(), log.log_index.unwrap_or_default());
             let place = Place { transaction_hash, log_index: Some(log_index), item_index: 0 };
-            match of_log(kind, block, log) {
+            let sender = || block.transactions.iter().find(|one| one.hash == transaction_hash).map(|one| one.sender);
+            match of_log(kind, log, sender) {
                 Ok(events) => decoded.items.extend(items(block, place, events)),
                 Err(reason) => decoded.quarantined.push(Quarantined {
                     block_hash: block.hash,
                     log_index,
                     transaction_hash,
-                    // Postgres takes no NUL in a text.
-                    reason: reason.replace('\0', "\\0"),
+                    reason,
                     log: log.clone(),
                 }),
             }
@@ -76,17 +79,23 @@ fn items(block: &Block, place: Place, events: Vec<Event>) -> impl Iterator<Item 
         .map(move |(item_index, event)| Item { origin: origin(block, Place { item_index, ..place }), event })
 }
 
-fn of_log(kind: ContractKind, block: &Block, log: &Log) -> Result<Vec<Event>, String> {
-    match kind {
+/// A log's events, or why there are none. Who sent its transaction is asked for only where the log does not tell who registered.
+pub(crate) fn of_log(
+    kind: ContractKind,
+    log: &Log,
+    sender: impl FnOnce() -> Option<Address>,
+) -> Result<Vec<Event>, String> {
+    let decoded = match kind {
         ContractKind::Registry => {
             runproof_contracts::decode(&log.inner).map_err(|error| error.to_string()).and_then(events)
         }
-        ContractKind::Itrex => {
-            let emitted = block.transactions.iter().find(|one| Some(one.hash) == log.transaction_hash);
-            let sender = emitted.ok_or("its transaction is not known")?.sender;
-            itrex::decode(&log.inner, sender).map(|event| vec![event]).map_err(|error| error.to_string())
-        }
-    }
+        ContractKind::Itrex => match sender() {
+            Some(sender) => itrex::decode(&log.inner, sender).map(|event| vec![event]).map_err(|e| e.to_string()),
+            None => Err("its transaction is not known".into()),
+        },
+    };
+    // Postgres takes no NUL in a text.
+    decoded.map_err(|reason| reason.replace('\0', "\\0"))
 }
 
 /// A call whose calldata is not what the ABI says did not do what it would say: the contract's own decoder refuses it too, or reads less.

@@ -81,6 +81,17 @@ pub enum IndexError {
         /// The journal's chain.
         chain_id: i64,
     },
+    /// The journal in this database was begun as that of another kind of contract.
+    #[error(
+        "the journal was begun with kind = \"{journal}\" in [chain], which now says \"{kind}\": set it back, or run `runproof quarantine replay`, \
+         which takes back what was read so and lets it be read anew"
+    )]
+    OtherKind {
+        /// The journal's kind.
+        journal: String,
+        /// The settings'.
+        kind: &'static str,
+    },
     /// The chain has replaced what it had called final.
     #[error(
         "block {number} is {} at the node but {ours} in the journal, which knows all up to {finalized} as final: nothing was written. \
@@ -142,6 +153,7 @@ impl IndexError {
                 | Self::OtherCode { .. }
                 | Self::NoContract { .. }
                 | Self::OtherJournal { .. }
+                | Self::OtherKind { .. }
                 | Self::ForkBelowFinalized { .. }
         )
     }

@@ -91,19 +91,25 @@ const ADVANCE: &str = "
     where source_id = $1 and exists (select from reached)
     returning position, safe_number, finalized_number";
 
-/// The newest block at or below `fork` that the journal calls safe: where the level goes back to when what lies above is taken back.
-pub(crate) async fn safe_below(connection: &mut PgConnection, source_id: i16, fork: i64) -> Result<u64, sqlx::Error> {
-    let safe: Option<i64> = sqlx::query_scalar(
+/// The newest block at or below `number` that a promotion which stands calls safe or finalized: where the level goes back to when what lies above is
+/// taken back.
+pub(crate) async fn promoted(
+    connection: &mut PgConnection,
+    source_id: i16,
+    level: Event,
+    number: i64,
+) -> Result<u64, sqlx::Error> {
+    let promoted: Option<i64> = sqlx::query_scalar(
         "select block_number from journal.entry
          where source_id = $1 and kind = $2 and block_number <= $3 and retracts is null and retracted_by is null
          order by position desc limit 1",
     )
     .bind(source_id)
-    .bind(Event::BlockSafe.kind())
-    .bind(fork)
+    .bind(level.kind())
+    .bind(number)
     .fetch_optional(connection)
     .await?;
-    Ok(safe.map_or(0, unsigned))
+    Ok(promoted.map_or(0, unsigned))
 }
 
 #[cfg(test)]

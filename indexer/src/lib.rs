@@ -3,7 +3,7 @@
 //! One loop is the system. A step compares the journal's cursor with the chain ([`converge`]), reads blocks and checks that what the node says fits
 //! ([`source`], [`check`]), decodes them ([`decode`]) and commits rows, cursor and journal in one transaction ([`commit`]); if the chain no longer
 //! has the cursor's block, it takes entries back down to the fork ([`rewind`]). What the chain calls safe or finalized is told by entries of its own
-//! ([`finality`]). A restart, a catch-up, a lost connection and a reorganisation are
+//! ([`finality`]). Logs that cannot be decoded wait for a decoder that can ([`quarantine`]). A restart, a catch-up, a lost connection and a reorganisation are
 //! nothing but more steps.
 
 mod ahead;
@@ -30,6 +30,7 @@ mod lease;
 pub mod message;
 mod node;
 mod progress;
+pub mod quarantine;
 mod rate_limit;
 pub mod receipt;
 pub mod relay;
@@ -148,10 +149,10 @@ impl Indexer {
     }
 
     async fn open(&self) -> Result<(lease::Lease, cursor::Cursor), IndexError> {
-        let Settings { registry, chain_id, start_block, .. } = self.settings;
+        let Settings { registry, kind, chain_id, start_block, .. } = self.settings;
         let known = cursor::identity(&self.pool, registry).await?;
         let identity = self.source.identify(chain_id, known).await?;
-        let source_id = cursor::open(&self.pool, identity, registry, start_block).await?;
+        let source_id = cursor::open(&self.pool, identity, registry, kind, start_block).await?;
         let lease = lease::hold(&self.settings.postgres_url, lease::Role::Indexer, source_id).await?;
         Ok((lease, cursor::take(&self.pool, source_id).await?))
     }

@@ -33,7 +33,7 @@ pub enum Topic {
     Instances,
     /// The newest verdict on each instance, compacted; a tombstone if it was removed.
     Verdicts,
-    /// Logs that could not be decoded, kept for ever.
+    /// Logs that could not be decoded, and which of them could later, kept for ever.
     DeadLetters,
 }
 

@@ -4,6 +4,7 @@ pub mod audit;
 pub mod contract;
 pub mod identity;
 pub mod model;
+pub mod quarantine;
 pub mod run;
 pub mod verify;
 

@@ -15,7 +15,8 @@ alloy::sol! {
     "contracts/test/Itrex.json"
 }
 
-type Deployed = Contract::ContractInstance<DynProvider>;
+/// The contract on a chain.
+pub type Deployed = Contract::ContractInstance<DynProvider>;
 
 const MODEL: B256 = B256::repeat_byte(0x11);
 const INSTANCE: B256 = B256::repeat_byte(0x22);
@@ -45,7 +46,7 @@ async fn send<D: alloy::contract::CallDecoder>(
 }
 
 /// A run as the paper registers it, with a certificate, twice: the second attempt reverts.
-async fn register(contract: &Deployed, caller: Address, stranger: Address) {
+pub async fn register(contract: &Deployed, caller: Address, stranger: Address) {
     assert!(send(contract.registerModel(MODEL, caller, B256::ZERO), caller).await);
     assert!(send(contract.registerInstance(MODEL, INSTANCE, caller, B256::ZERO), caller).await);
     for state in STATES {

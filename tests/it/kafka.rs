@@ -78,7 +78,7 @@ fn the_topics_hold_what_postgres_holds_and_their_schemas_say() {
 
         let from_postgres = fold::fold_postgres(world.registry_at(), &world.pool).await.expect("the journal folds");
         assert_eq!(from_postgres.instances[&(world.issuer, instance)].states.len(), 8);
-        each_message_is_there_once_and_as_described(&messages);
+        each_of_these_was_seen(&each_message_is_there_once_and_as_described(&messages));
         events_fold_to(&world, &messages[Topic::Events as usize], &from_postgres);
         instances_are(&messages[Topic::Instances as usize], &from_postgres);
         verdicts_end_with_a_tombstone(&messages[Topic::Verdicts as usize]);
@@ -119,11 +119,11 @@ fn topics_are_made_as_described_and_one_with_wrong_settings_is_refused() {
 
 /// One message as kcat shows it.
 #[derive(Debug)]
-struct KafkaMessage {
+pub struct KafkaMessage {
     key: String,
     headers: Value,
     /// Null of a tombstone.
-    value: Value,
+    pub value: Value,
 }
 
 impl KafkaMessage {
@@ -136,7 +136,8 @@ impl KafkaMessage {
         Self { key, headers: headers.collect(), value: value.unwrap_or_default() }
     }
 
-    fn header(&self, name: &str) -> &str {
+    /// What a header says.
+    pub fn header(&self, name: &str) -> &str {
         self.headers[name].as_str().unwrap_or_else(|| panic!("no {name} in {self:?}"))
     }
 
@@ -147,7 +148,7 @@ impl KafkaMessage {
 
 impl World {
     /// All committed messages of each topic.
-    async fn messages(&self) -> [Vec<KafkaMessage>; 4] {
+    pub async fn messages(&self) -> [Vec<KafkaMessage>; 4] {
         let bootstrap = stack().await.kafka().expect("started").bootstrap();
         Topic::ALL.map(|topic| {
             let name = topic.name(&self.topic);
@@ -196,8 +197,8 @@ fn asyncapi() -> Value {
     serde_json::from_slice(&std::fs::read(repository("docs/asyncapi.json")).expect("the document")).expect("JSON")
 }
 
-/// The document is the judge: names of topics, keys, headers, values, and that a message is there once.
-fn each_message_is_there_once_and_as_described(messages: &[Vec<KafkaMessage>; 4]) {
+/// The document is the judge: names of topics, keys, headers, values, and that a message is there once. Returns the types.
+pub fn each_message_is_there_once_and_as_described(messages: &[Vec<KafkaMessage>; 4]) -> BTreeSet<String> {
     let document = asyncapi();
     assert_eq!(document["channels"].as_object().expect("channels").len(), Topic::ALL.len());
     let mut types = BTreeSet::new();
@@ -220,6 +221,10 @@ fn each_message_is_there_once_and_as_described(messages: &[Vec<KafkaMessage>; 4]
             types.insert(message.header("ce_type").to_owned());
         }
     }
+    types
+}
+
+fn each_of_these_was_seen(types: &BTreeSet<String>) {
     for expected in
         ["retracted", "state_registered", "instance", "instance_retracted", "verdict", "verdict_removed", "dead_letter"]
     {

@@ -18,6 +18,7 @@ mod kafka;
 mod operations;
 mod page;
 mod paper_run;
+mod quarantine;
 mod recorded_history;
 mod reorganisation;
 mod schema;

@@ -45,7 +45,7 @@ pub struct Registration<'a> {
 
 impl Journal {
     pub async fn open(pool: PgPool) -> Self {
-        let insert = "insert into journal.source (chain_id, contract, start_block, genesis_hash, code_hash) values (31337, $1, 1, sha256(''), sha256(''))";
+        let insert = "insert into journal.source (chain_id, contract, start_block, genesis_hash, code_hash, kind) values (31337, $1, 1, sha256(''), sha256(''), 'registry')";
         sqlx::query(insert).bind(address("contract")).execute(&pool).await.expect("a source");
         Self(pool)
     }

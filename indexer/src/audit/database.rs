@@ -115,7 +115,7 @@ const TRANSACTIONS: &str = "select '0x' || encode(t.hash, 'hex') || ' of block '
     from journal.transaction t join journal.block b on b.hash = t.block_hash where b.source_id = $1 and b.canonical";
 
 const QUARANTINED: &str = "select 'log ' || log_index || ' of block 0x' || encode(q.block_hash, 'hex'), q.reason
-    from journal.quarantine q join journal.block b on b.hash = q.block_hash where q.source_id = $1 and b.canonical";
+    from journal.quarantine q join journal.block b on b.hash = q.block_hash where q.source_id = $1 and b.canonical and q.replayed_at is null";
 
 /// Columns are there to be searched by; each must be what the event or the journal itself says.
 const COLUMNS: &str = "select e.position, c.name, c.expected, c.found

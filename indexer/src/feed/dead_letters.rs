@@ -1,4 +1,4 @@
-//! Logs that could not be decoded, each with its reason and all that the node said of it.
+//! Logs that could not be decoded, each with its reason and all that the node said of it; and once more when the journal holds what they say.
 
 use alloy::primitives::B256;
 use serde::Serialize;
@@ -39,15 +39,16 @@ struct DeadLetter {
     transaction_hash: B256,
     log_index: u64,
     recorded_at: Option<String>,
+    replayed_at: Option<String>,
     /// As the node gave it.
     log: JsonValue,
 }
 
 const AFTER: &str = "
-    select quarantine_id, reason, block_hash, transaction_hash, log_index, log, recorded_at
+    select quarantine_id, reason, block_hash, transaction_hash, log_index, log, recorded_at, replayed_at
     from journal.quarantine where source_id = $1 and quarantine_id > $2 order by quarantine_id limit $3";
 
-/// A row may have been replayed and be gone, but no id is given twice.
+/// A row that changed has a later id, but no id is given twice.
 const IS_OURS: &str = "
     select coalesce((select block_hash = $2 from journal.quarantine where quarantine_id = $1),
                     $1 <= pg_sequence_last_value(pg_get_serial_sequence('journal.quarantine', 'quarantine_id')::regclass), false)";
@@ -82,7 +83,7 @@ impl DeadLetters {
         };
         let attributes = Attributes {
             registry: &self.database.registry,
-            kind: "dead_letter",
+            kind: if letter.replayed_at.is_some() { "dead_letter_replayed" } else { "dead_letter" },
             mark: letter.quarantine_id,
             subject: Some(format!("{:#x}/{}", letter.transaction_hash, letter.log_index)),
             block: Some((quantity("blockNumber").unwrap_or_default(), letter.block_hash)),
@@ -94,13 +95,15 @@ impl DeadLetters {
 }
 
 fn letter(row: &PgRow) -> Result<DeadLetter, sqlx::Error> {
+    let time = |at: OffsetDateTime| rfc3339(unsigned(at.unix_timestamp()));
     Ok(DeadLetter {
         quarantine_id: unsigned(row.try_get("quarantine_id")?),
         reason: row.try_get("reason")?,
         block_hash: hash(row.try_get("block_hash")?)?,
         transaction_hash: hash(row.try_get("transaction_hash")?)?,
         log_index: unsigned(row.try_get::<i32, _>("log_index")?.into()),
-        recorded_at: rfc3339(unsigned(row.try_get::<OffsetDateTime, _>("recorded_at")?.unix_timestamp())),
+        recorded_at: time(row.try_get("recorded_at")?),
+        replayed_at: row.try_get::<Option<OffsetDateTime>, _>("replayed_at")?.and_then(time),
         log: row.try_get::<Json<JsonValue>, _>("log")?.0,
     })
 }

@@ -10,6 +10,7 @@ create table journal.source (
     start_block         bigint not null,
     genesis_hash        bytea not null check (length(genesis_hash) = 32),   -- another one is another chain of the same id
     code_hash           bytea not null check (length(code_hash) = 32),      -- keccak256 of the contract's code
+    kind                text not null,                                      -- registry or itrex: whose events are read
     writer_epoch        bigint not null default 0,      -- a writer with an older epoch is fenced
     block_number        bigint,                          -- cursor: last block taken
     block_hash          bytea,
@@ -73,7 +74,7 @@ create index entry_issuer on journal.entry (issuer, position);
 create index entry_content on journal.entry (content_id) where content_id is not null;
 create index entry_block on journal.entry (block_number);
 
--- Logs that could not be decoded: kept with their reason, so that nothing is lost.
+-- Logs that could not be decoded: kept with their reason, so that nothing is lost. What changes gets the next id, by which the relay goes on.
 create table journal.quarantine (
     quarantine_id     bigint primary key generated always as identity,
     source_id         smallint not null references journal.source,
@@ -83,6 +84,7 @@ create table journal.quarantine (
     reason            text not null,
     log               jsonb not null,
     recorded_at       timestamptz not null default now(),
+    replayed_at       timestamptz,                          -- since when the journal holds what it says
     unique (block_hash, log_index)
 );
 

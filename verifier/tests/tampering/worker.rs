@@ -28,7 +28,7 @@ impl Journal {
         let url = postgres.url();
         runproof_migrations::migrate(&Database::connect(&url).await.expect("Postgres")).await.expect("the schema");
         let pool = PgPool::connect(&url).await.expect("Postgres");
-        let source = "insert into journal.source (chain_id, contract, start_block, genesis_hash, code_hash) values (31337, $1, 0, sha256(''), sha256(''))";
+        let source = "insert into journal.source (chain_id, contract, start_block, genesis_hash, code_hash, kind) values (31337, $1, 0, sha256(''), sha256(''), 'registry')";
         sqlx::query(source).bind(issuer.contract().as_slice()).execute(&pool).await.expect("a source");
         let block = "insert into journal.block (hash, source_id, number, parent_hash, timestamp_s)
                      select $1, max(source_id), 1, $1, 1 from journal.source";
