@@ -3,6 +3,7 @@
 mod cli;
 mod commands;
 mod config;
+mod database;
 mod demo;
 mod observed;
 mod operations;
@@ -11,7 +12,7 @@ mod shutdown;
 mod status;
 mod telemetry;
 
-use std::{io::IsTerminal, process::ExitCode, sync::Arc};
+use std::{io::IsTerminal, process::ExitCode, slice::from_ref, sync::Arc};
 
 use clap::Parser;
 use eyre::{Result, bail, eyre};
@@ -20,6 +21,7 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     cli::{Cli, Command},
     config::Config,
+    database::when_ready,
     observed::Observed,
     telemetry::Level,
 };
@@ -71,11 +73,11 @@ async fn once(command: &Command, sources: &[Config]) -> Result<bool> {
         Command::RequestTransition(request) => commands::run::request_transition(config, request).await?,
         Command::Migrate => {
             for source in sources {
-                roles::migrate(source).await?;
+                database::migrate(source).await?;
             }
         }
         Command::Rebuild => {
-            println!("rows rebuilt: {}", runproof_migrations::rebuild(&roles::migrate(config).await?).await?)
+            println!("rows rebuilt: {}", runproof_migrations::rebuild(&database::migrate(config).await?).await?)
         }
         other => bail!("{other:?} does not end by itself"),
     }
@@ -86,18 +88,26 @@ async fn once(command: &Command, sources: &[Config]) -> Result<bool> {
 async fn role(command: &Command, config: &Config, sources: &[Config], token: CancellationToken) -> Result<()> {
     let mut databases = Vec::with_capacity(sources.len());
     for source in sources {
-        databases.push(roles::migrate(source).await?);
+        databases.push(database::lazy(source).await?);
     }
     let observed = Observed::all(sources)?;
     let working = async {
         match command {
-            Command::Follow(follow) => commands::run::follow(config, follow, token.clone()).await,
-            Command::Site => roles::site(config, token.clone()).await,
-            Command::Index => each(sources, &observed, |source, seen| roles::index(source, seen, token.clone())).await,
-            Command::Verdicts => {
-                each(sources, &observed, |source, seen| roles::verdicts(source, seen, token.clone())).await
+            Command::Follow(follow) => {
+                when_ready(from_ref(config), &token, commands::run::follow(config, follow, token.clone())).await
             }
-            _ => roles::serve(config, token.clone()).await,
+            Command::Site => when_ready(from_ref(config), &token, roles::site(config, token.clone())).await,
+            Command::Index => {
+                let index =
+                    |source, seen| when_ready(from_ref(source), &token, roles::index(source, seen, token.clone()));
+                each(sources, &observed, index).await
+            }
+            Command::Verdicts => {
+                let verify =
+                    |source, seen| when_ready(from_ref(source), &token, roles::verdicts(source, seen, token.clone()));
+                each(sources, &observed, verify).await
+            }
+            _ => when_ready(sources, &token, roles::serve(config, token.clone())).await,
         }
     };
     tokio::try_join!(working, operations::serve(config, sources, databases, &observed, token.clone()))?;

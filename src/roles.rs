@@ -14,14 +14,10 @@ use runproof_executor::{
     site::{self, SiteSettings},
 };
 use runproof_protocol::head::Registry;
-use sea_orm::{ConnectOptions, DatabaseConnection};
 use tokio_util::sync::CancellationToken;
 use url::Url;
 
-use crate::{commands::identity, config::Config, observed::Observed};
-
-/// A database that does not answer for so long is away.
-const PATIENCE: Duration = Duration::from_secs(10);
+use crate::{commands::identity, config::Config, database, observed::Observed};
 
 /// What an executor is told.
 pub fn executor_settings(config: &Config) -> Result<runproof_executor::Settings> {
@@ -55,7 +51,7 @@ pub fn executor_settings(config: &Config) -> Result<runproof_executor::Settings>
 /// An executor on a migrated database.
 pub async fn executor(config: &Config) -> Result<Executor> {
     let settings = executor_settings(config)?;
-    migrate(config).await?.close().await?;
+    database::migrate(config).await?.close().await?;
     Executor::connect(settings).await
 }
 
@@ -150,17 +146,6 @@ pub async fn serve(config: &Config, token: CancellationToken) -> Result<()> {
     let listener = listen(&api.listen, "api.listen")?;
     listener.set_nonblocking(true)?;
     runproof_api::serve(settings, tokio::net::TcpListener::from_std(listener)?, token).await
-}
-
-/// Brings the database to the newest schema.
-pub async fn migrate(config: &Config) -> Result<DatabaseConnection> {
-    let mut options = ConnectOptions::new(&config.postgres.url);
-    options.connect_timeout(PATIENCE).acquire_timeout(PATIENCE);
-    let database = sea_orm::Database::connect(options)
-        .await
-        .wrap_err("Postgres does not answer: check `url` of [postgres], or start `runproof stack`")?;
-    runproof_migrations::migrate(&database).await.wrap_err("the schema could not be brought up to date")?;
-    Ok(database)
 }
 
 /// A listener, or a sentence that says what to do.

@@ -8,7 +8,8 @@ const FIRST: Duration = Duration::from_millis(200);
 const LONGEST: Duration = Duration::from_secs(10);
 
 /// How it went lately.
-pub(crate) struct Backoff {
+#[derive(Debug)]
+pub struct Backoff {
     part: &'static str,
     delay: Duration,
     reason: Option<String>,
@@ -16,12 +17,12 @@ pub(crate) struct Backoff {
 
 impl Backoff {
     /// For a part of the system, as it is named in logs.
-    pub(crate) fn new(part: &'static str) -> Self {
+    pub fn new(part: &'static str) -> Self {
         Self { part, delay: FIRST, reason: None }
     }
 
     /// It works (again).
-    pub(crate) fn succeeded(&mut self) {
+    pub fn succeeded(&mut self) {
         if self.reason.take().is_some() {
             info!(part = self.part, "works again");
         }
@@ -29,7 +30,7 @@ impl Backoff {
     }
 
     /// It failed: waits.
-    pub(crate) async fn failed(&mut self, error: &(dyn std::fmt::Display + Sync)) {
+    pub async fn failed(&mut self, error: &(dyn std::fmt::Display + Sync)) {
         let reason = error.to_string();
         if self.reason.as_ref() != Some(&reason) {
             warn!(part = self.part, reason, "failed; trying again until it works");

@@ -9,7 +9,7 @@
 mod ahead;
 mod allowed_range;
 pub mod audit;
-mod backoff;
+pub mod backoff;
 pub mod block;
 pub mod body;
 pub mod check;

@@ -4,11 +4,11 @@ use eyre::{Result, WrapErr};
 use runproof_indexer::quarantine::{Held, Quarantine, Replay};
 use url::Url;
 
-use crate::{cli::QuarantineCommand, config::Config, roles};
+use crate::{cli::QuarantineCommand, config::Config, database};
 
 /// Runs one of its commands.
 pub async fn run(config: &Config, command: &QuarantineCommand) -> Result<()> {
-    roles::migrate(config).await?.close().await?;
+    database::migrate(config).await?.close().await?;
     let postgres_url = Url::parse(&config.postgres.url).wrap_err("postgres.url")?;
     let quarantine = Quarantine::open(&postgres_url, config.chain.registry, config.chain.kind).await?;
     match command {

@@ -17,6 +17,7 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     cli::{Demo, StackArgs},
     config::{Config, Operations},
+    database,
     observed::Observed,
     operations, roles,
 };
@@ -77,7 +78,7 @@ async fn show(stack: &Stack, demo: &Demo, token: &CancellationToken, roles: &Can
 }
 
 async fn start_roles<'a>(config: &'a Config, token: &CancellationToken) -> Result<Running<'a>> {
-    let database = roles::migrate(config).await?;
+    let database = database::migrate(config).await?;
     let observed = Arc::new(Observed::new(&config.chain)?);
     let named = |name, ended: Result<()>| ended.wrap_err_with(|| format!("the role `{name}` ended"));
     let token = || token.clone();

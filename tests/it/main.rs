@@ -23,3 +23,4 @@ mod recorded_history;
 mod reorganisation;
 mod schema;
 mod sources;
+mod waiting;

@@ -66,6 +66,11 @@ pub async fn own_chain(folder: &Path) -> Stack {
     start(folder, [Part::Chain].into()).await
 }
 
+/// A Postgres of the test's own, for tests that stop it.
+pub async fn own_postgres(folder: &Path) -> Stack {
+    start(folder, [Part::Postgres].into()).await
+}
+
 async fn start(folder: &Path, parts: std::collections::BTreeSet<Part>) -> Stack {
     let options = StackOptions {
         ports: Ports::free().expect("free ports"),
