@@ -4,22 +4,17 @@ pragma solidity ^0.8.30;
 import {Outcome} from "../solidity/IInstanceRegistry.sol";
 import {InstanceRegistry} from "../solidity/InstanceRegistry.sol";
 import {HistoryHandler} from "./HistoryHandler.sol";
-import {Test} from "./Test.sol";
+import {InvariantTest} from "./InvariantTest.sol";
 
 /// Whatever is called in whatever order: what is stored is what an independent account of the history gives.
-contract HistoryInvariantTest is Test {
+contract HistoryInvariantTest is InvariantTest {
     InstanceRegistry private registry;
     HistoryHandler private handler;
 
     function setUp() public {
         registry = new InstanceRegistry();
         handler = new HistoryHandler(registry);
-    }
-
-    /// forge asks which contracts to call.
-    function targetContracts() external view returns (address[] memory targets) {
-        targets = new address[](1);
-        targets[0] = address(handler);
+        target(address(handler));
     }
 
     function invariant_storedHistory_isTheRecomputedOne() external view {
