@@ -26,6 +26,10 @@ use crate::{
     telemetry::Level,
 };
 
+/// Receipts are many small pieces, made by one thread and freed by another.
+#[global_allocator]
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
+
 #[tokio::main]
 async fn main() -> Result<ExitCode> {
     let errors = color_eyre::config::HookBuilder::default().display_env_section(false);

@@ -13,7 +13,7 @@ use std::{
 
 use alloy::primitives::{Address, B256, address};
 use block::Built;
-use clap::ValueEnum;
+use clap::{Args, ValueEnum};
 use eyre::{Context, Result};
 use runproof_protocol::head::Registry;
 use runs::Runs;
@@ -37,15 +37,19 @@ pub enum Shape {
 }
 
 /// What is built.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, Args)]
 pub struct Recipe {
-    /// Spread over logs.
+    /// How events are spread over logs
+    #[arg(long)]
     pub shape: Shape,
-    /// Events of the history.
+    /// Events of the history
+    #[arg(long)]
     pub events: u64,
-    /// Blocks that hold them, after the empty block 0.
+    /// Blocks that hold them, after the empty block 0
+    #[arg(long)]
     pub blocks: u64,
-    /// Blocks of each of [`LOADS`] after the history.
+    /// Blocks of each of [`LOADS`] after the history
+    #[arg(long)]
     pub live_blocks: u64,
 }
 
@@ -65,6 +69,15 @@ pub struct Answers {
 }
 
 impl Recipe {
+    /// As a program of the benchmark is told it.
+    pub fn arguments(&self) -> Vec<String> {
+        let Self { shape, events, blocks, live_blocks } = self;
+        let shape = format!("{shape:?}").to_lowercase();
+        let (events, blocks, live_blocks) = (events.to_string(), blocks.to_string(), live_blocks.to_string());
+        let pairs = [("--shape", shape), ("--events", events), ("--blocks", blocks), ("--live-blocks", live_blocks)];
+        pairs.into_iter().flat_map(|(name, value)| [name.to_owned(), value]).collect()
+    }
+
     /// The folder that holds the chain; built if it is not there yet.
     pub fn build(&self, cache: &Path) -> Result<PathBuf> {
         let Self { shape, events, blocks, live_blocks } = self;

@@ -148,8 +148,7 @@ impl Bench {
 
     async fn replay(&self, recipe: Recipe) -> Result<(Child, String)> {
         let mut node = self.program("bench-replay");
-        node.arg("--cache").arg(&self.cache).args(["--shape", &format!("{:?}", recipe.shape).to_lowercase()]);
-        node.args(["--events", &recipe.events.to_string(), "--blocks", &recipe.blocks.to_string()]);
+        node.arg("--cache").arg(&self.cache).args(recipe.arguments());
         let (node, url, _) = started(node).await?;
         Ok((node, url))
     }

@@ -3,7 +3,7 @@
 //! The contract has the last word. Its count says where the next batch begins, so nothing can be registered twice; what it holds and Postgres does not
 //! know is adopted; what Postgres holds and it does not have is looked for again.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use alloy::primitives::{Address, B256};
 use eyre::Context;
@@ -46,26 +46,31 @@ impl Next {
     }
 }
 
-/// What the contract holds of instances.
+/// What the contract holds of instances. Those of which a transaction is on its way are not asked for, and are not in it.
 pub(crate) type Known = HashMap<InstanceId, Option<OnChain>>;
 
 /// What live transactions (signed or included) register of an instance.
 struct Live {
-    /// One of them is not included yet.
-    waiting: bool,
     instance: bool,
     count: u64,
     terminated: bool,
 }
 
 impl Executor {
-    /// What the contract holds now of each open instance. The sender must be locked, so that nothing of ours is added meanwhile.
-    pub(crate) async fn known(&self, open: &[Open]) -> eyre::Result<Known> {
+    /// What the contract holds now of open instances. The sender must be locked, so that nothing of ours is added meanwhile.
+    pub(crate) async fn known(&self, sql: &mut PgConnection, open: &[Open]) -> eyre::Result<Known> {
+        let waiting: Vec<Vec<u8>> = sqlx::query_scalar(
+            "select distinct r.instance_id from executor.registration r join executor.transaction t using (transaction_id)
+             where t.status = 'signed' and r.instance_id is not null",
+        )
+        .fetch_all(sql)
+        .await?;
+        let waiting: HashSet<&[u8]> = waiting.iter().map(Vec::as_slice).collect();
         let asked: Vec<_> = open
             .iter()
             .filter_map(|open| match open {
-                Open::Instance(instance) => Some(self.known_of(*instance)),
-                Open::Model(_) => None,
+                Open::Instance(instance) if !waiting.contains(instance.as_slice()) => Some(self.known_of(*instance)),
+                _ => None,
             })
             .collect();
         stream::iter(asked).buffer_unordered(CONCURRENT).try_collect().await
@@ -79,9 +84,10 @@ impl Executor {
     pub(crate) async fn next(&self, sql: &mut PgConnection, open: Open, known: &Known) -> eyre::Result<Next> {
         match open {
             Open::Model(model) => self.next_of_model(sql, model).await,
-            Open::Instance(instance) => {
-                self.next_of_instance(sql, instance, known.get(&instance).copied().flatten()).await
-            }
+            Open::Instance(instance) => match known.get(&instance) {
+                Some(on_chain) => self.next_of_instance(sql, instance, *on_chain).await,
+                None => Ok(Next::Wait),
+            },
         }
     }
 
@@ -115,9 +121,6 @@ impl Executor {
         on_chain: Option<OnChain>,
     ) -> eyre::Result<Next> {
         let live = live(sql, instance).await?;
-        if live.waiting {
-            return Ok(Next::Wait);
-        }
         let captured = self.captured(sql, instance, on_chain.map_or(0, |known| known.count)).await?;
         match compare(&live, on_chain) {
             Agreement::Equal => {}
@@ -197,8 +200,8 @@ fn compare(live: &Live, on_chain: Option<OnChain>) -> Agreement {
 }
 
 async fn live(sql: &mut PgConnection, instance: InstanceId) -> eyre::Result<Live> {
-    let (waiting, begun, terminated, count): (bool, bool, bool, i64) = sqlx::query_as(
-        "select coalesce(bool_or(t.status = 'signed'), false), coalesce(bool_or(r.kind = 'instance'), false),
+    let (begun, terminated, count): (bool, bool, i64) = sqlx::query_as(
+        "select coalesce(bool_or(r.kind = 'instance'), false),
                 coalesce(bool_or(r.kind = 'termination'), false), coalesce(max(r.first + r.count) filter (where r.kind = 'states'), 0)
          from executor.registration r join executor.transaction t using (transaction_id)
          where r.instance_id = $1 and t.status in ('signed', 'included')",
@@ -206,7 +209,7 @@ async fn live(sql: &mut PgConnection, instance: InstanceId) -> eyre::Result<Live
     .bind(instance.as_slice())
     .fetch_one(sql)
     .await?;
-    Ok(Live { waiting, instance: begun, count: count as u64, terminated })
+    Ok(Live { instance: begun, count: count as u64, terminated })
 }
 
 /// Whether the transaction that registers this model, or grants this account its right, is included; `None` if there is none.

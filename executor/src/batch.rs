@@ -69,9 +69,9 @@ impl Batch {
         self.full
     }
 
-    /// Registrations so far.
-    pub(crate) fn len(&self) -> usize {
-        self.registrations.len()
+    /// Whether there is nothing to register.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.registrations.is_empty()
     }
 
     /// In the order in which they were added.

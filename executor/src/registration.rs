@@ -73,7 +73,7 @@ impl Executor {
         }
         let mut sql = self.pool.begin().await?;
         transaction::lock_sender(&mut sql, &self.chain).await?;
-        let known = self.known(open).await?;
+        let known = self.known(&mut sql, open).await?;
         let mut batch = Batch::new(Limits::of(&self.settings));
         let mut outcome = Ok(Progress::Complete);
         for one in open {
@@ -88,14 +88,13 @@ impl Executor {
                 Err(error) => outcome = outcome.and(Err(failed(*one, error))),
             }
         }
-        let registrations = batch.len();
+        if batch.is_empty() {
+            sql.commit().await?;
+            return outcome;
+        }
         if held.holds(&batch, on_their_way, &self.settings) {
             sql.commit().await?;
             return outcome.map(|_| Progress::Waiting);
-        }
-        if registrations == 0 {
-            sql.commit().await?;
-            return outcome;
         }
         self.send(sql, batch.into_registrations()).await?;
         outcome.map(|_| Progress::Waiting)
@@ -157,9 +156,6 @@ impl Executor {
 impl Held {
     /// Whether the batch waits for the transaction before it: unless it is full, or has waited long enough.
     fn holds(&mut self, batch: &Batch, on_their_way: u64, settings: &crate::Settings) -> bool {
-        if batch.len() == 0 {
-            return false;
-        }
         if on_their_way == 0 || batch.is_full() {
             self.since = None;
             return false;

@@ -66,12 +66,13 @@ pub async fn audit(settings: &AuditSettings) -> Result<Report> {
         None => None,
     };
     let upto = journal.block.map_or(0, |block| block.number).max(newest.number);
-    let upto = upto.min(source.head().await?.latest.number);
+    // Read after the journal, which names no tag that is newer.
+    let head = source.head().await?;
+    let upto = upto.min(head.latest.number);
     let index = chain::index(&source, settings.start_block..=upto).await.wrap_err("indexing the chain anew")?;
 
     let mut report = Report { upto_block: upto, entries: journal.entries.len() as u64, ..Report::default() };
-    // The tags are read after the journal, which names none that is newer.
-    let canonical = Canonical::new(&index.blocks, &source.head().await?);
+    let canonical = Canonical::new(&index.blocks, &head);
     let judged = ledger::judge(Place::Postgres, &journal.entries, journal.position, &index.items);
     let mut named = report.add(judged);
     named.extend(report.add(finality::judge(Place::Postgres, &journal.entries, &canonical)));

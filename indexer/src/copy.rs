@@ -95,7 +95,8 @@ impl CopyRows {
     }
 
     /// `jsonb`, whose wire format is a version byte and the text.
-    pub(crate) fn jsonb(&mut self, value: &impl Serialize) -> Result<&mut Self, serde_json::Error> {
+    pub(crate) fn jsonb(&mut self, value: Option<&impl Serialize>) -> Result<&mut Self, serde_json::Error> {
+        let Some(value) = value else { return Ok(self.null()) };
         let length_at = self.bytes.len();
         self.bytes.extend_from_slice(&[0, 0, 0, 0, 1]);
         serde_json::to_writer(&mut self.bytes, value)?;

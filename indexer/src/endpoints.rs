@@ -32,6 +32,8 @@ pub struct Endpoints {
     max_lag_blocks: u64,
     /// What each contract must be.
     expected: Mutex<BTreeMap<Address, Identity>>,
+    /// Held by the one who surveys for all that share the endpoints.
+    surveyor: tokio::sync::Mutex<()>,
 }
 
 impl Endpoints {
@@ -53,7 +55,7 @@ impl Endpoints {
         let alone = settings.len() == 1;
         let endpoints = settings.into_iter().map(|one| Ok(Arc::new(Endpoint::new(one, alone)?)));
         let endpoints = endpoints.collect::<eyre::Result<_>>()?;
-        Ok(Self { endpoints, quorum, max_lag_blocks, expected: Mutex::default() })
+        Ok(Self { endpoints, quorum, max_lag_blocks, expected: Mutex::default(), surveyor: Default::default() })
     }
 
     /// A single one.
@@ -203,8 +205,10 @@ impl Endpoints {
         ranked.into_iter().map(|(.., endpoint)| endpoint.clone()).collect()
     }
 
-    /// Looks at all endpoints from time to time: who has become slow or stays behind, and who was set aside and may come back. Never ends.
+    /// Looks at all endpoints from time to time: who has become slow or stays behind, and who was set aside and may come back. Never ends. One
+    /// at a time does it, however many call it.
     pub(crate) async fn survey(&self) -> Infallible {
+        let _surveyor = self.surveyor.lock().await;
         let mut interval = tokio::time::interval(SURVEY_EVERY);
         interval.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {

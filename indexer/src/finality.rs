@@ -73,7 +73,7 @@ const ADVANCE: &str = "
         where t.number > case t.ordinal when 1 then s.safe_number else s.finalized_number end
           and not exists (select from journal.deferred)
     ), promoted as (
-        insert into journal.entry (position, source_id, kind, event, block_number, block_hash, block_timestamp_s)
+        insert into journal.record (position, source_id, kind, event, block_number, block_hash, block_timestamp_s)
         select s.position + row_number() over (order by r.ordinal), s.source_id, r.kind, jsonb_build_object('kind', r.kind),
                r.number, r.hash, r.timestamp_s
         from reached r join journal.source s on s.source_id = $1

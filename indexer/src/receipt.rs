@@ -33,7 +33,7 @@ pub struct Receipt {
     #[serde(deserialize_with = "quantity")]
     pub cumulative_gas_used: u64,
     /// Of the logs.
-    pub logs_bloom: Bloom,
+    pub logs_bloom: Box<Bloom>,
     /// What was emitted, in order.
     pub logs: Vec<ReceiptLog>,
     /// Its transaction.

@@ -149,12 +149,12 @@ async fn retract(
     replacements: &[(i64, Vec<u8>)],
 ) -> Result<(), sqlx::Error> {
     sqlx::query(
-        "insert into journal.entry (position, source_id, retracts, reason, replaced_by, kind, issuer, instance_id, model_id, content_id,
-                sequence, predecessor, event, block_number, block_hash, block_timestamp_s, transaction_hash, log_index, item_index)
+        "insert into journal.record (position, source_id, retracts, reason, replaced_by, kind, issuer, instance_id, model_id, content_id,
+                sequence, predecessor, batch, event, block_number, block_hash, block_timestamp_s, transaction_hash, log_index, item_index)
          select $3 + row_number() over (order by e.position desc), e.source_id, e.position,
                 'block ' || e.block_number || ' ' || $6, r.hash, e.kind, e.issuer, e.instance_id, e.model_id, e.content_id,
-                e.sequence, e.predecessor, e.event, e.block_number, e.block_hash, e.block_timestamp_s, e.transaction_hash, e.log_index, e.item_index
-         from journal.entry e left join unnest($4::bigint[], $5::bytea[]) as r (number, hash) on r.number = e.block_number
+                e.sequence, e.predecessor, e.batch, e.event, e.block_number, e.block_hash, e.block_timestamp_s, e.transaction_hash, e.log_index, e.item_index
+         from journal.record e left join unnest($4::bigint[], $5::bytea[]) as r (number, hash) on r.number = e.block_number
          where e.source_id = $1 and e.block_number > $2 and e.kind <> $7 and e.retracts is null and e.retracted_by is null",
     )
     .bind(from.source_id)
@@ -167,7 +167,7 @@ async fn retract(
     .execute(&mut *connection)
     .await?;
     sqlx::query(
-        "update journal.entry e set retracted_by = r.position from journal.entry r where r.position > $1 and r.retracts = e.position",
+        "update journal.record e set retracted_by = r.position from journal.record r where r.position > $1 and r.retracts = e.position",
     )
     .bind(bigint(from.position))
     .execute(&mut *connection)

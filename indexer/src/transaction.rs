@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use eyre::Context;
-use futures::FutureExt;
+use futures::executor::block_on;
 use rdkafka::{
     error::KafkaError,
     message::{Header, OwnedHeaders},
@@ -19,6 +19,9 @@ use crate::{
 
 /// Longer than the brokers keep a transaction open, so that a time-out here means that it is over there.
 const TIMEOUT: Duration = Duration::from_secs(45);
+
+/// How long an answer that has been told takes to be put away.
+const LAST_ANSWER: Duration = Duration::from_millis(1);
 
 /// Why a batch is not known to be published.
 #[derive(Debug, thiserror::Error)]
@@ -51,6 +54,8 @@ impl Publisher {
             .set("transactional.id", transactional_id)
             .set("enable.idempotence", "true")
             .set("acks", "all")
+            // A transaction's messages are all there when the first is sent.
+            .set("linger.ms", "0")
             .set("compression.type", "lz4")
             .set("message.max.bytes", topic::LONGEST_MESSAGE)
             // Java's default, so that other producers' keys meet ours in one partition.
@@ -71,14 +76,16 @@ impl Publisher {
             let record = FutureRecord { payload: message.value.as_ref(), ..record };
             deliveries.push(self.producer.send_result(record).map_err(|(error, _)| PublishError::Undelivered(error))?);
         }
-        self.producer.flush(TIMEOUT).map_err(PublishError::Transaction)?;
+        // Each is answered within `message.timeout.ms`. The client's own flush would look again only every 100 ms.
         for delivery in deliveries {
-            // All are answered after a flush: one that is not has been lost.
-            match delivery.now_or_never() {
-                Some(Ok(Ok(_))) => {}
-                Some(Ok(Err((error, _)))) => return Err(PublishError::Undelivered(error)),
-                Some(Err(_)) | None => return Err(PublishError::Undelivered(KafkaError::Canceled)),
+            match block_on(delivery) {
+                Ok(Ok(_)) => {}
+                Ok(Err((error, _))) => return Err(PublishError::Undelivered(error)),
+                Err(_) => return Err(PublishError::Undelivered(KafkaError::Canceled)),
             }
+        }
+        while self.producer.in_flight_count() > 0 {
+            self.producer.poll(LAST_ANSWER);
         }
         self.producer.commit_transaction(TIMEOUT).map_err(PublishError::Transaction)
     }

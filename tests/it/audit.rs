@@ -29,7 +29,7 @@ fn an_audit_names_what_was_altered_and_nothing_else() {
         assert_eq!((clean.instances, clean.messages), (1, Some(clean.entries)));
         roles.into_iter().for_each(|role| assert!(role.stop()));
 
-        let rows = "journal.entry where kind = 'state_registered' and sequence = 1";
+        let rows = "journal.record where kind = 'state_registered' and sequence = 1";
         let position: i64 = scalar(&world, &format!("select position from {rows}")).await;
         let at = format!("position {position}");
 
@@ -37,24 +37,29 @@ fn an_audit_names_what_was_altered_and_nothing_else() {
         let found = only(&world, Place::Postgres).await;
         assert_eq!((found.0.as_str(), found.2), (at.as_str(), None), "a row that is gone");
         assert!(found.1.expect("the row").contains("state_registered"));
-        execute(&world, "insert into journal.entry select * from kept").await;
+        execute(&world, "insert into journal.record select * from kept").await;
 
         let alter = |column: &str, value: &str| {
             format!("update {rows}", rows = rows.replace(" where", &format!(" set {column} = {value} where")))
         };
-        execute(&world, &alter("event", "jsonb_set(event, '{batch}', '7')")).await;
+        execute(&world, &alter("batch", "7")).await;
         let found = only(&world, Place::Postgres).await;
         assert_eq!(found.0, at, "a row with another event");
         assert!(found.2.expect("the row").contains(r#""batch":7"#));
-        execute(&world, &alter("event", "(select event from kept)")).await;
+        execute(&world, &alter("batch", "(select batch from kept)")).await;
 
-        execute(&world, &alter("content_id", "sha256('x')")).await;
+        let of_instance = |value: &str| {
+            format!(
+                "update journal.record set model_id = {value} where kind = 'instance_registered' returning position"
+            )
+        };
+        let position: i64 = scalar(&world, &of_instance("sha256('x')")).await;
         assert_eq!(
             only(&world, Place::Postgres).await.0,
-            format!("{at}, content_id"),
+            format!("position {position}, model_id"),
             "a column that the event does not say"
         );
-        execute(&world, &alter("content_id", "(select content_id from kept)")).await;
+        execute(&world, &of_instance("decode(event ->> 'model', 'hex')")).await;
         assert_eq!(audit(&world).await.differences, [], "all is as it was");
 
         let again = &world.kcat(clean.entries as usize).await[0];

@@ -173,7 +173,7 @@ async fn as_if_the_decoder_had_not_known(world: &World, kind: &str) -> Place {
          select source_id, block_hash, log_index, transaction_hash, 'no event of this release', $1
          from journal.entry order by position desc limit 1";
     sqlx::query(quarantine).bind(Json(log)).execute(&world.pool).await.expect("a row");
-    execute(world, "delete from journal.entry where position = (select max(position) from journal.entry)").await;
+    execute(world, "delete from journal.record where position = (select max(position) from journal.entry)").await;
     execute(world, "update journal.source set position = position - 1").await;
     Place { number: number as u64, log_index }
 }

@@ -58,10 +58,11 @@ fn what_is_derived_is_rebuilt_beside_readers() {
         assert!(index.stop());
         execute(
             &world,
-            "update journal.entry set kind = 'damaged', issuer = substr(sha256(issuer), 1, 20), instance_id = null, model_id = sha256('x'),
-                 content_id = sha256('x'), sequence = -1, predecessor = -1, retracted_by = -1",
+            "update journal.record set kind = 'damaged', issuer = substr(sha256(issuer), 1, 20), instance_id = null, model_id = sha256('x'),
+                 content_id = sha256('x'), sequence = -1, predecessor = -1 where event is not null",
         )
         .await;
+        execute(&world, "update journal.record set retracted_by = -1").await;
         execute(&world, "update journal.source set safe_number = 1, finalized_number = 0").await;
         let readers = Readers::start(&world);
         readers.have_read_again().await;

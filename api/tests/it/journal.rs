@@ -80,7 +80,7 @@ impl Journal {
             .await
             .expect("transaction");
         sqlx::query(
-            "insert into journal.entry (position, source_id, kind, issuer, instance_id, model_id, content_id, sequence, predecessor, event,
+            "insert into journal.record (position, source_id, kind, issuer, instance_id, model_id, content_id, sequence, predecessor, event,
                                         block_number, block_hash, block_timestamp_s, transaction_hash, log_index, item_index)
              values ($1, 1, $2, $3, $4, $5, $6, $7, nullif($7 - 1, -1), $8, $1, $9, $10, $11, 0, 0)",
         )
@@ -158,7 +158,7 @@ impl Journal {
                         safe_number = case $1 when 'safe' then $2 else safe_number end,
                         finalized_number = case $1 when 'finalized' then $2 else finalized_number end
                  returning position)
-             insert into journal.entry (position, source_id, kind, event, block_number, block_hash, block_timestamp_s)
+             insert into journal.record (position, source_id, kind, event, block_number, block_hash, block_timestamp_s)
              select position, 1, 'block_' || $1, jsonb_build_object('kind', 'block_' || $1), $2, $3, $4 from moved returning position",
         )
         .bind(level)
@@ -178,12 +178,12 @@ impl Journal {
         let mut transaction = self.0.begin().await.expect("begin");
         let position: i64 = sqlx::query_scalar(
             "with retraction as (
-                 insert into journal.entry (position, source_id, retracts, reason, kind, issuer, instance_id, model_id, content_id, sequence, predecessor,
+                 insert into journal.record (position, source_id, retracts, reason, kind, issuer, instance_id, model_id, content_id, sequence, predecessor,
                                             event, block_number, block_hash, block_timestamp_s, transaction_hash, log_index, item_index)
                  select s.position + 1, e.source_id, e.position, 'reorganisation', e.kind, e.issuer, e.instance_id, e.model_id, e.content_id, e.sequence,
                         e.predecessor, e.event, e.block_number, e.block_hash, e.block_timestamp_s, e.transaction_hash, e.log_index, e.item_index
                  from journal.entry e, journal.source s where e.position = $1 returning position)
-             update journal.entry set retracted_by = retraction.position from retraction where entry.position = $1 returning retracted_by",
+             update journal.record set retracted_by = retraction.position from retraction where record.position = $1 returning retracted_by",
         )
         .bind(taken_back)
         .fetch_one(&mut *transaction)

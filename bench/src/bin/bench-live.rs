@@ -6,7 +6,7 @@ use std::{net::SocketAddr, path::PathBuf, sync::Arc, time::Instant};
 use clap::Parser;
 use eyre::{Result, eyre};
 use runproof_bench::{
-    chain::{Recipe, Shape},
+    chain::Recipe,
     live::{self, subscriber::Subscriber, watch},
     replay::{self, Replay},
 };
@@ -24,19 +24,9 @@ struct Arguments {
     /// The folder of the chains
     #[arg(long)]
     cache: PathBuf,
-    /// How events are spread over logs
-    #[arg(long)]
-    shape: Shape,
-    /// Events of the history
-    #[arg(long)]
-    events: u64,
-    /// Blocks of the history
-    #[arg(long)]
-    blocks: u64,
-    /// Blocks of each load
-    #[arg(long)]
-    live_blocks: u64,
-    /// Of these, how many do not count
+    #[command(flatten)]
+    recipe: Recipe,
+    /// Of the blocks of each load, how many do not count
     #[arg(long)]
     warm_up: usize,
     /// The indexer's database
@@ -60,18 +50,18 @@ struct Arguments {
 async fn main() -> Result<()> {
     rustls::crypto::aws_lc_rs::default_provider().install_default().map_err(|_| eyre!("two TLS providers"))?;
     let arguments = Arguments::parse();
-    let Arguments { shape, events, blocks, live_blocks, .. } = arguments;
-    let recipe = Recipe { shape, events, blocks, live_blocks };
-    let node = Arc::new(Replay::open(&recipe.build(&arguments.cache)?, blocks)?);
+    let recipe = arguments.recipe;
+    let node = Arc::new(Replay::open(&recipe.build(&arguments.cache)?, recipe.blocks)?);
     let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
     println!("{}", listener.local_addr()?);
     tokio::select! {
         served = replay::serve(node.clone(), listener) => served,
-        watched = watch_all(&arguments, recipe, &node) => watched,
+        watched = watch_all(&arguments, &node) => watched,
     }
 }
 
-async fn watch_all(arguments: &Arguments, recipe: Recipe, node: &Replay) -> Result<()> {
+async fn watch_all(arguments: &Arguments, node: &Replay) -> Result<()> {
+    let recipe = arguments.recipe;
     let all = recipe.events_until(recipe.last_block());
     let (read, mut reading) = channel(0);
     let (bootstrap, topic) = (arguments.bootstrap.clone(), arguments.topic.clone());

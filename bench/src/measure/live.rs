@@ -20,9 +20,7 @@ impl Bench {
         let (mut api, api_address, _) = started(api).await?;
 
         let mut node = self.program("bench-live");
-        node.arg("--cache").arg(&self.cache).args(["--shape", &format!("{:?}", recipe.shape).to_lowercase()]);
-        node.args(["--events", &recipe.events.to_string(), "--blocks", &recipe.blocks.to_string()]);
-        node.args(["--live-blocks", &recipe.live_blocks.to_string(), "--warm-up", &warm_up.to_string()]);
+        node.arg("--cache").arg(&self.cache).args(recipe.arguments()).args(["--warm-up", &warm_up.to_string()]);
         node.args(["--postgres-url", &url, "--bootstrap", &self.stack.kafka()?.bootstrap(), "--topic", name]);
         node.args(["--api", &api_address, "--certificate"]).arg(&certificate).stderr(Stdio::inherit());
         let (mut node, address, mut lines) = started(node).await?;

@@ -106,7 +106,7 @@ async fn freeze(world: &World<'_>, load: &mut Load, random: &mut StdRng) -> Resu
 /// Holds a lock that the indexer's writes wait for; sometimes both wait for each other.
 async fn lock(world: &World<'_>, load: &mut Load, random: &mut StdRng) -> Result<()> {
     let mut other = world.pool.begin().await?;
-    sqlx::query("lock table journal.entry in access exclusive mode").execute(&mut *other).await?;
+    sqlx::query("lock table journal.record in access exclusive mode").execute(&mut *other).await?;
     something_happens(world, load, random, 4).await?;
     some_time(random, 800).await;
     if random.random_bool(0.5) {

@@ -16,7 +16,7 @@ use runproof_stack::{Geth, Registry};
 
 use super::{
     forks::{RETRACTIONS, removed},
-    panics, some_time,
+    judge_on, some_time,
 };
 use crate::{
     ground::Ground,
@@ -87,11 +87,7 @@ impl<'a> Driven<'a> {
     }
 
     async fn judge(self, indexer: Indexer) -> Result<Vec<String>> {
-        let mut broken = self.world.audit(&self.geth).await?;
-        broken.extend(panics(&self.world, &indexer));
-        if !indexer.stop().await? {
-            broken.push(format!("{}: the indexer did not stop gracefully", self.world.name));
-        }
+        let broken = judge_on(&self.world, &self.geth, indexer).await?;
         self.geth.stop().await;
         self.world.end().await;
         Ok(broken)

@@ -19,6 +19,7 @@ use rand::{Rng, rngs::StdRng};
 
 use crate::{
     load::{Load, Method},
+    node::Node,
     process::Indexer,
     world::World,
 };
@@ -53,7 +54,11 @@ async fn something_happens(world: &World<'_>, load: &mut Load, random: &mut StdR
 
 /// What an indexer that is up must have held to: it agrees with the chain, did not panic, and stops when asked.
 async fn judge(world: &World<'_>, indexer: Indexer) -> Result<Vec<String>> {
-    let mut broken = world.audit(world.chain()?).await?;
+    judge_on(world, world.chain()?, indexer).await
+}
+
+async fn judge_on(world: &World<'_>, node: &impl Node, indexer: Indexer) -> Result<Vec<String>> {
+    let mut broken = world.audit(node).await?;
     broken.extend(panics(world, &indexer));
     if !indexer.stop().await? {
         broken.push(format!("{}: the indexer did not stop gracefully", world.name));

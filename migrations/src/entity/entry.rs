@@ -1,4 +1,4 @@
-//! The journal itself, table `journal.entry`.
+//! The journal itself, view `journal.entry`.
 
 use sea_orm::entity::prelude::*;
 

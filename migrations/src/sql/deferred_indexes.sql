@@ -4,21 +4,17 @@ create table journal.deferred (
     statement  text not null
 );
 
--- Almost all rows retract nothing: an index over them would hold nulls.
-alter table journal.entry drop constraint entry_retracts_key;
-create unique index entry_retracts on journal.entry (retracts) where retracts is not null;
-
 -- Drops all indexes and references of an empty journal but the one by position. False if there are entries, or if this role may not.
 create function journal.defer_indexes() returns boolean language plpgsql set search_path = pg_catalog as $$
 declare
-    tables constant regclass[] := array['journal.entry', 'journal.transaction'];
+    tables constant regclass[] := array['journal.record', 'journal.transaction'];
     one record;
 begin
     if exists (select from pg_class where oid = any (tables) and not pg_has_role(relowner, 'usage')) then
         return false;
     end if;
-    lock table journal.entry, journal.transaction in access exclusive mode;
-    if exists (select from journal.entry) or exists (select from journal.deferred) then
+    lock table journal.record, journal.transaction in access exclusive mode;
+    if exists (select from journal.record) or exists (select from journal.deferred) then
         return false;
     end if;
     for one in
@@ -30,7 +26,7 @@ begin
                format('alter table journal.%I add constraint %I %s', c.relname, k.conname, pg_get_constraintdef(k.oid)),
                format('alter table journal.%I drop constraint %I', c.relname, k.conname)
         from pg_constraint k join pg_class c on c.oid = k.conrelid
-        where k.conrelid = any (tables) and k.contype in ('p', 'u', 'f') and k.conname <> 'entry_pkey'
+        where k.conrelid = any (tables) and k.contype in ('p', 'u', 'f') and k.conname <> 'record_pkey'
         order by place, make
     loop
         insert into journal.deferred (statement) values (one.make);
@@ -40,7 +36,8 @@ begin
 end $$;
 
 -- Makes again what was dropped; returns how many.
-create function journal.restore_indexes() returns integer language plpgsql set search_path = pg_catalog as $$
+create function journal.restore_indexes() returns integer language plpgsql
+    set search_path = pg_catalog set maintenance_work_mem = '256MB' as $$
 declare
     made integer := 0;
     make text;

@@ -41,10 +41,11 @@ create table journal.transaction (
     primary key (hash, block_hash)
 );
 
-create table journal.entry (
+-- What is stored of an entry; journal.entry tells it as consumers get it.
+create table journal.record (
     position            bigint primary key,
     source_id           smallint not null references journal.source,
-    retracts            bigint unique references journal.entry,   -- set on a retraction
+    retracts            bigint references journal.record,         -- set on a retraction
     retracted_by        bigint,                                   -- set on what was retracted
     reason              text,
     replaced_by         bytea,
@@ -55,7 +56,8 @@ create table journal.entry (
     content_id          bytea check (length(content_id) = 32),    -- state id, or fingerprint of a certificate; null in a revocation of all
     sequence            bigint,
     predecessor         bigint,
-    event               jsonb not null,                           -- the event as consumers get it
+    batch               bigint,                                   -- sequence of the first state registered with it
+    event               jsonb,                                    -- the event as consumers get it; null of a state, of which the columns tell all
     block_number        bigint not null,
     block_hash          bytea not null references journal.block,
     block_timestamp_s   bigint not null,
@@ -64,15 +66,26 @@ create table journal.entry (
     item_index          integer,
     recorded_at         timestamptz not null default now(),
     -- What the chain says of a block is no event of the contract: block_safe and block_finalized, for all that stands at or below the block.
-    constraint entry_of_event_or_block check (num_nulls(issuer, transaction_hash, item_index) in (0, 3))
+    constraint record_of_event_or_block check (num_nulls(issuer, transaction_hash, item_index) in (0, 3)),
+    constraint record_tells_all check (event is not null or kind = 'state_registered')
 );
-create unique index entry_origin on journal.entry (block_hash, log_index, item_index) nulls not distinct
+-- Almost all rows retract nothing, and are states: indexes over them would hold what nobody looks for.
+create unique index record_retracts on journal.record (retracts) where retracts is not null;
+create index record_kind on journal.record (kind, position) where kind <> 'state_registered';
+create unique index record_origin on journal.record (block_number, log_index, item_index) nulls not distinct
     where retracts is null and retracted_by is null and issuer is not null;
-create index entry_instance on journal.entry (instance_id, sequence) where instance_id is not null;
-create index entry_kind on journal.entry (kind, position);
-create index entry_issuer on journal.entry (issuer, position);
-create index entry_content on journal.entry (content_id) where content_id is not null;
-create index entry_block on journal.entry (block_number);
+create index record_instance on journal.record (instance_id, sequence) where instance_id is not null;
+create index record_issuer on journal.record (issuer, position);
+create index record_content on journal.record (content_id) where content_id is not null;
+create index record_block on journal.record (block_number);
+
+-- The journal as it is read.
+create view journal.entry as
+    select position, source_id, retracts, retracted_by, reason, replaced_by, kind, issuer, instance_id, model_id, content_id, sequence, predecessor,
+           block_number, block_hash, block_timestamp_s, transaction_hash, log_index, item_index, recorded_at,
+           coalesce(event, jsonb_build_object('kind', kind, 'issuer', '0x' || encode(issuer, 'hex'), 'instance', encode(instance_id, 'hex'),
+               'state', encode(content_id, 'hex'), 'sequence', sequence, 'predecessor', predecessor, 'batch', batch)) as event
+    from journal.record;
 
 -- Logs that could not be decoded: kept with their reason, so that nothing is lost. What changes gets the next id, by which the relay goes on.
 create table journal.quarantine (

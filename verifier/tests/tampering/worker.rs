@@ -46,7 +46,7 @@ impl Journal {
         self.position += 1;
         let mut transaction = self.pool.begin().await.expect("Postgres");
         sqlx::query(
-            "insert into journal.entry (position, source_id, retracts, kind, issuer, instance_id, event, block_number, block_hash,
+            "insert into journal.record (position, source_id, retracts, kind, issuer, instance_id, event, block_number, block_hash,
                                         block_timestamp_s, transaction_hash, log_index, item_index)
              select $1, max(source_id), $2, $3, $4, $5, '{}', 1, $6, 1, $6, $1, 0 from journal.source",
         )
@@ -59,7 +59,7 @@ impl Journal {
         .execute(&mut *transaction)
         .await
         .expect("an entry");
-        let close = sqlx::query("update journal.entry set retracted_by = $1 where position = $2");
+        let close = sqlx::query("update journal.record set retracted_by = $1 where position = $2");
         close.bind(self.position).bind(retracts).execute(&mut *transaction).await.expect("an entry taken back");
         sqlx::query("update journal.source set position = $1")
             .bind(self.position)
