@@ -45,7 +45,7 @@ impl Certificate {
 }
 
 /// The end of trust in a certificate.
-#[derive(Debug, SimpleObject, serde::Deserialize)]
+#[derive(Debug, SimpleObject)]
 pub(crate) struct Revocation {
     /// Place in the journal.
     position: Position,
@@ -57,10 +57,23 @@ pub(crate) struct Revocation {
     by: String,
 }
 
+impl From<certificate::Revocation> for Revocation {
+    fn from(row: certificate::Revocation) -> Self {
+        Self {
+            position: Position(row.position),
+            block_number: Long(row.block_number),
+            from_block: Long(row.from_block),
+            by: row.by,
+        }
+    }
+}
+
 impl Certificate {
     pub(super) fn new(row: certificate::Model, as_of: i64) -> Self {
-        let mut revocations: Vec<Revocation> = serde_json::from_value(row.revocations).unwrap_or_default();
-        revocations.retain(|revocation| revocation.position.0 <= as_of);
+        let stands = |one: &certificate::Revocation| {
+            one.position <= as_of && one.retracted_by.is_none_or(|retraction| retraction > as_of)
+        };
+        let revocations = row.revocations.0.into_iter().filter(stands).map(Revocation::from).collect();
         Self {
             block: block_of!(row),
             subject: Address(row.subject),

@@ -52,7 +52,7 @@ fn from_integer(value: &Value) -> Option<i64> {
 }
 
 /// A whole number from 0 to 2^63 - 1, written as a JSON number. Also read from a string of digits.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, serde::Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Long(pub i64);
 
 /// A whole number from 0 to 2^63 - 1, written as a JSON number. Also read from a string of digits.
@@ -68,7 +68,7 @@ impl ScalarType for Long {
 }
 
 /// A place in the journal, from 1 without gaps; 0 is before the first. Also read from a string of digits.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, serde::Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Position(pub i64);
 
 /// A place in the journal, from 1 without gaps; 0 is before the first. Also read from a string of digits.

@@ -1,6 +1,7 @@
 //! Certificates, view `journal.certificate`.
 
-use sea_orm::entity::prelude::*;
+use sea_orm::{FromJsonQueryResult, entity::prelude::*};
+use serde::{Deserialize, Serialize};
 
 /// A bound certificate.
 #[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel)]
@@ -23,8 +24,8 @@ pub struct Model {
     pub not_after_s: Option<i64>,
     /// The subject's signature, 0x and hex.
     pub signature: String,
-    /// Its revocations, in the order of their positions: a list of objects with `position`, `block_number`, `from_block`, and `by`, an address.
-    pub revocations: Json,
+    /// Its revocations, and those of all of the subject's certificates, in the order of their positions.
+    pub revocations: Revocations,
     /// Block of the registration.
     pub block_number: i64,
     /// Its hash, 32 bytes.
@@ -33,6 +34,25 @@ pub struct Model {
     pub block_timestamp_s: i64,
     /// Transaction of the registration, 32 bytes.
     pub transaction_hash: Vec<u8>,
+}
+
+/// In one column, as JSON.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, FromJsonQueryResult)]
+pub struct Revocations(pub Vec<Revocation>);
+
+/// The end of trust in a certificate.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Revocation {
+    /// Place in the journal.
+    pub position: i64,
+    /// Position of the retraction, if it was taken back.
+    pub retracted_by: Option<i64>,
+    /// Block of the revocation.
+    pub block_number: i64,
+    /// First block in which the certificate is not to be trusted.
+    pub from_block: i64,
+    /// Who said so: address, 0x and hex.
+    pub by: String,
 }
 
 /// It stands alone.

@@ -151,11 +151,11 @@ create view journal.certificate as
            c.block_number, c.block_hash, c.block_timestamp_s, c.transaction_hash, c.finality
     from journal.applied c
     cross join lateral (
-        select coalesce(jsonb_agg(jsonb_build_object('position', e.position, 'block_number', e.block_number,
+        select coalesce(jsonb_agg(jsonb_build_object('position', e.position, 'retracted_by', e.retracted_by, 'block_number', e.block_number,
                    'from_block', e.event -> 'from_block', 'by', e.event -> 'by') order by e.position), '[]') as revocations
         from journal.entry e
         where c.kind = 'certificate_bound' and e.kind = 'certificate_revoked' and e.issuer = c.issuer
-          and (e.content_id = c.content_id or e.content_id is null) and e.retracts is null and e.retracted_by is null) r
+          and (e.content_id = c.content_id or e.content_id is null) and e.retracts is null) r
     where c.kind in ('certificate_bound', 'itrex_certificate_registered');
 
 create view journal.transition_request as

@@ -33,7 +33,7 @@ create view warehouse.d_transaction as
 create view warehouse.d_client as
     select '0x' || encode(address, 'hex') as client_address,
            (select c.uri from journal.certificate c
-            where c.subject = address and c.retracted_by is null and c.revocations = '[]'
+            where c.subject = address and c.retracted_by is null and not c.revocations @? '$[*] ? (@.retracted_by == null)'
             order by c.position desc limit 1) as client_id
     from (select issuer as address from journal.applied where retracted_by is null
           union select t.sender from journal.transaction t join journal.block b on b.hash = t.block_hash where b.canonical) clients;
