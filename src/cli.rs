@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use alloy::primitives::Address;
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use runproof_protocol::{InstanceId, history::StateSelection};
+use runproof_protocol::{Fingerprint, InstanceId, history::StateSelection};
 
 /// Watch a cloud workflow run, and check, for every state it entered, who issued it, when, and that nothing was left out.
 ///
@@ -50,6 +50,9 @@ pub enum Command {
     Follow(Follow),
     /// Register and publish a run that was recorded elsewhere, of any engine.
     Import(Import),
+    /// Register a recorded run at another's expense: one signs, the other submits.
+    #[command(subcommand)]
+    Relay(RelayCommand),
     /// Ask a waiting state to go on, as a participant of the run.
     RequestTransition(RequestTransition),
     /// Serve the documents over TLS, and take signed requests.
@@ -114,6 +117,84 @@ pub enum IdentityCommand {
     Bind,
     /// Make a new certificate; the old one is kept. Bind it before the site serves it.
     Renew,
+    /// Let another account register states and ends of this one's runs, or no longer.
+    Delegate(Delegate),
+    /// Name the account that may revoke certificates when this one's key is lost or stolen. Then only that account can name another.
+    Guardian(Guardian),
+    /// Revoke a certificate, or all that this account ever bound or binds.
+    Revoke(Revoke),
+}
+
+/// Options of `identity delegate`.
+#[derive(Debug, Args)]
+pub struct Delegate {
+    /// The delegate.
+    pub account: Address,
+    /// Of this run alone [default: of all runs].
+    #[arg(long)]
+    pub instance: Option<InstanceId>,
+    /// Take the right back.
+    #[arg(long)]
+    pub withdraw: bool,
+}
+
+/// Options of `identity guardian`.
+#[derive(Debug, Args)]
+pub struct Guardian {
+    /// The guardian; the zero address: nobody.
+    pub account: Address,
+    /// Whose certificates, as the guardian that hands over [default: this identity's].
+    #[arg(long, value_name = "ADDRESS")]
+    pub subject: Option<Address>,
+}
+
+/// Options of `identity revoke`.
+#[derive(Debug, Args)]
+pub struct Revoke {
+    /// SHA-256 of the certificate, as `identity show` tells it.
+    #[arg(required_unless_present = "all")]
+    pub fingerprint: Option<Fingerprint>,
+    /// All of the account's, those bound later included, for good: for an account whose key is stolen.
+    #[arg(long, conflicts_with = "fingerprint")]
+    pub all: bool,
+    /// Since when it is not to be trusted, where that was before now: it was compromised in this block.
+    #[arg(long, value_name = "BLOCK", value_parser = clap::value_parser!(u64).range(1..))]
+    pub since_block: Option<u64>,
+    /// Whose certificate, as the guardian [default: this identity's].
+    #[arg(long, value_name = "ADDRESS")]
+    pub subject: Option<Address>,
+}
+
+/// Calls that one account signs and another submits.
+#[derive(Debug, Subcommand)]
+pub enum RelayCommand {
+    /// Sign the registration of a recorded run; prints what `relay submit` takes. Asks nobody, so that the key may be on a machine without network.
+    Sign(RelaySign),
+    /// Submit what another account signed, and pay for it.
+    Submit {
+        /// What `relay sign` printed.
+        file: PathBuf,
+    },
+}
+
+/// Options of `relay sign`.
+#[derive(Debug, Args)]
+pub struct RelaySign {
+    /// The run.
+    #[command(flatten)]
+    pub run: Import,
+    /// The chain on which it may be submitted, to the configured contract.
+    #[arg(long, value_name = "NUMBER")]
+    pub chain_id: u64,
+    /// How many signed calls of this identity were submitted before: `relay_nonce` of `identity show`.
+    #[arg(long, default_value = "0")]
+    pub nonce: u64,
+    /// The model is registered already: leave it out.
+    #[arg(long)]
+    pub model_registered: bool,
+    /// How long it may be submitted from now on, seconds.
+    #[arg(long, default_value = "86400", value_name = "SECONDS")]
+    pub valid_for: u64,
 }
 
 /// The registry contract.

@@ -19,6 +19,11 @@ pub fn address() -> Address {
     FACTORY.create2_from_code(SALT, &InstanceRegistry::BYTECODE)
 }
 
+/// Whether this is the registry's code as it lies on a chain.
+pub fn is_registry(code: &[u8]) -> bool {
+    InstanceRegistry::DEPLOYED_BYTECODE.as_ref() == code
+}
+
 /// The transaction that creates it. Anybody may send it, once a chain.
 pub fn transaction() -> TransactionRequest {
     let input: Bytes = [SALT.as_slice(), &InstanceRegistry::BYTECODE].concat().into();

@@ -1,5 +1,10 @@
 //! Imports a run recorded elsewhere, of any engine: documents in, the same ids, registrations and publications out.
 
+use alloy::{
+    primitives::{Address, Bytes},
+    sol_types::SolCall,
+};
+use runproof_contracts::InstanceRegistry::multicallCall;
 use runproof_protocol::{
     InstanceId, ModelId, StateId,
     head::{self, Outcome},
@@ -14,6 +19,7 @@ use crate::{
     capture::store_states,
     executor::Executor,
     open::Open,
+    plan::{Captured, open_registrations},
     sight::show_selection,
 };
 
@@ -95,6 +101,52 @@ pub enum ImportError {
     OtherStates(InstanceId),
 }
 
+/// A recorded run, as it is published: bytes whose hashes are its ids.
+#[derive(Debug, Clone)]
+pub struct Documents {
+    /// The model, a JSON object.
+    pub model: Vec<u8>,
+    /// What is known of the execution, a JSON object.
+    pub instance: Vec<u8>,
+    /// A JSON list of state events.
+    pub trace: Vec<u8>,
+}
+
+impl Documents {
+    fn model_id(&self) -> ModelId {
+        ModelId::of(&self.model)
+    }
+
+    fn instance_id(&self) -> InstanceId {
+        InstanceId::of(&self.instance)
+    }
+}
+
+/// The contract's call that registers all of a run at once as `issuer`, for whoever is to send it. `model_registered`: the issuer's model is there.
+/// A node relays transactions of 128 KB at most, which are some 3,900 states.
+///
+/// # Errors
+/// If the documents do not fit each other.
+pub fn registration(
+    documents: &Documents,
+    selection: StateSelection,
+    issuer: Address,
+    model_registered: bool,
+) -> Result<Bytes, ImportError> {
+    let recorded = check(documents, selection)?;
+    let open: Vec<_> = recorded.states.iter().map(|state| (state.id, state.predecessor)).collect();
+    let captured = Captured {
+        model: documents.model_id(),
+        instance: documents.instance_id(),
+        count: open.len() as u64,
+        open,
+        ended: recorded.outcome,
+    };
+    let plan = open_registrations(captured, None, model_registered);
+    let calls = plan.iter().map(|registration| registration.call(issuer)).collect();
+    Ok(multicallCall { calls }.abi_encode().into())
+}
+
 /// Documents that fit each other.
 struct Recorded {
     model_name: String,
@@ -109,18 +161,12 @@ impl Executor {
     ///
     /// # Errors
     /// [`ImportError`] before anything is stored, or what did not answer.
-    pub async fn import(
-        &self,
-        model: &[u8],
-        instance: &[u8],
-        trace: &[u8],
-        selection: StateSelection,
-    ) -> eyre::Result<Imported> {
-        let recorded = check(model, instance, trace, selection)?;
-        let (model_id, instance_id) = (ModelId::of(model), InstanceId::of(instance));
+    pub async fn import(&self, documents: &Documents, selection: StateSelection) -> eyre::Result<Imported> {
+        let recorded = check(documents, selection)?;
+        let (model_id, instance_id) = (documents.model_id(), documents.instance_id());
         self.require_model(instance_id, model_id).await?;
-        self.store_model(model_id, &recorded.model_name, model, selection).await?;
-        self.store_recorded(model_id, instance_id, instance, &recorded).await?;
+        self.store_model(model_id, &recorded.model_name, &documents.model, selection).await?;
+        self.store_recorded(model_id, instance_id, &documents.instance, &recorded).await?;
         self.register_until_done(Open::Instance(instance_id)).await?;
         let states = recorded.states.iter().map(|state| state.id).collect();
         Ok(Imported { model_id, instance_id, states, outcome: recorded.outcome })
@@ -175,7 +221,8 @@ impl Executor {
 }
 
 /// Reads the documents and compares what they say of each other.
-fn check(model: &[u8], instance: &[u8], trace: &[u8], selection: StateSelection) -> Result<Recorded, ImportError> {
+fn check(documents: &Documents, selection: StateSelection) -> Result<Recorded, ImportError> {
+    let Documents { model, instance, trace } = documents;
     object("model", model)?;
     if model == instance {
         return Err(ImportError::SameDocument);
@@ -285,14 +332,18 @@ mod tests {
         format!("[{}, {}]", entry(2), entry(15))
     }
 
+    fn documents(model: &[u8], instance: &str, trace: &str) -> Documents {
+        Documents { model: model.into(), instance: instance.into(), trace: trace.into() }
+    }
+
     fn refused(model: &[u8], instance: &str, trace: &str) -> ImportError {
-        check(model, instance.as_bytes(), trace.as_bytes(), StateSelection::Tasks).err().expect("refused")
+        check(&documents(model, instance, trace), StateSelection::Tasks).err().expect("refused")
     }
 
     #[test]
     fn documents_that_fit_become_a_linear_run() {
         let trace = trace("x", "TaskStateEntered");
-        let run = check(MODEL, INSTANCE.as_bytes(), trace.as_bytes(), StateSelection::Tasks).expect("they fit");
+        let run = check(&documents(MODEL, INSTANCE, &trace), StateSelection::Tasks).expect("they fit");
         assert_eq!((run.model_name.as_str(), run.outcome), ("m", Some(Outcome::Succeeded)));
         assert_eq!(run.started_at.unix_timestamp(), 1_678_443_189);
         let links: Vec<_> = run.states.iter().map(|state| (state.event_id, state.predecessor)).collect();
@@ -325,8 +376,7 @@ mod tests {
     #[test]
     fn other_engines_name_their_events_as_they_like() {
         let trace = trace("x", "ActivityBegun");
-        assert!(
-            check(br#"{"a": 1}"#, b"{}", trace.as_bytes(), StateSelection::All).is_ok_and(|run| run.outcome.is_none())
-        );
+        let documents = documents(br#"{"a": 1}"#, "{}", &trace);
+        assert!(check(&documents, StateSelection::All).is_ok_and(|run| run.outcome.is_none()));
     }
 }

@@ -23,6 +23,7 @@ pub mod open;
 pub mod plan;
 pub mod protocol_document;
 pub mod registration;
+pub mod relay;
 mod replacement;
 pub mod request;
 pub mod settings;

@@ -2,15 +2,26 @@
 
 use std::time::Duration;
 
-use alloy::signers::local::PrivateKeySigner;
+use alloy::{
+    network::TransactionBuilder,
+    primitives::{B256, Bytes},
+    rpc::types::TransactionRequest,
+    signers::local::PrivateKeySigner,
+    sol_types::SolCall,
+};
 use eyre::{Result, ensure};
+use runproof_contracts::InstanceRegistry as abi;
 use runproof_executor::identity::{
     self, BindSettings, Certificate, CertificateSource,
     certificate::{self, CERTIFICATE},
     keystore::KEYSTORE,
+    send::{connect, send},
 };
 
-use crate::{cli::IdentityCommand, config::Config};
+use crate::{
+    cli::{Delegate, Guardian, IdentityCommand, Revoke},
+    config::Config,
+};
 
 /// A generated certificate is valid so long: the longest that browsers accept.
 const VALIDITY: Duration = Duration::from_secs(397 * 24 * 60 * 60);
@@ -22,6 +33,9 @@ pub async fn run(config: &Config, command: &IdentityCommand) -> Result<()> {
         IdentityCommand::Show => show(config).await,
         IdentityCommand::Bind => bind(config).await,
         IdentityCommand::Renew => renew(config),
+        IdentityCommand::Delegate(right) => delegate(config, right).await,
+        IdentityCommand::Guardian(named) => guardian(config, named).await,
+        IdentityCommand::Revoke(revoked) => revoke(config, revoked).await,
     }
 }
 
@@ -74,6 +88,36 @@ fn renew(config: &Config) -> Result<()> {
     let renewed = certificate::renew(&config.identity.folder, &generated(config))?;
     println!("certificate  {} for {}", renewed.fingerprint, renewed.names.join(", "));
     println!("Next: `runproof identity bind`, then start the site again.");
+    Ok(())
+}
+
+async fn delegate(config: &Config, right: &Delegate) -> Result<()> {
+    let instance = right.instance.map_or(B256::ZERO, |one| one.0);
+    let call = abi::setDelegateCall { instance, delegate: right.account, allowed: !right.withdraw };
+    transact(config, &signer(config)?, call).await
+}
+
+async fn guardian(config: &Config, named: &Guardian) -> Result<()> {
+    let signer = signer(config)?;
+    let subject = named.subject.unwrap_or(signer.address());
+    transact(config, &signer, abi::setGuardianCall { subject, guardian: named.account }).await
+}
+
+async fn revoke(config: &Config, revoked: &Revoke) -> Result<()> {
+    let signer = signer(config)?;
+    let call = abi::revokeCertificateCall {
+        subject: revoked.subject.unwrap_or(signer.address()),
+        fingerprint: revoked.fingerprint.map_or(B256::ZERO, |one| one.0),
+        compromisedSinceBlock: revoked.since_block.unwrap_or(0),
+    };
+    transact(config, &signer, call).await
+}
+
+async fn transact(config: &Config, signer: &PrivateKeySigner, call: impl SolCall) -> Result<()> {
+    let provider = connect(&config.chain.rpc_url, signer);
+    let request =
+        TransactionRequest::default().with_to(config.chain.registry).with_input(Bytes::from(call.abi_encode()));
+    println!("done in transaction {}", send(&provider, signer.address(), request).await?);
     Ok(())
 }
 

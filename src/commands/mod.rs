@@ -5,6 +5,7 @@ pub mod contract;
 pub mod identity;
 pub mod model;
 pub mod quarantine;
+pub mod relay;
 pub mod run;
 pub mod verify;
 

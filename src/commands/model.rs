@@ -1,6 +1,7 @@
 //! `runproof deploy` and `runproof import`: what is published and registered as a whole.
 
 use eyre::{OptionExt, Result};
+use runproof_executor::import::Documents;
 use runproof_protocol::history::StateSelection;
 
 use super::read;
@@ -24,11 +25,16 @@ pub async fn deploy(config: &Config, deploy: &Deploy) -> Result<()> {
     Ok(())
 }
 
+/// A recorded run's documents.
+pub fn documents(run: &Import) -> Result<Documents> {
+    Ok(Documents { model: read(&run.model)?, instance: read(&run.instance)?, trace: read(&run.trace)? })
+}
+
 /// Registers and publishes a recorded run.
 pub async fn import(config: &Config, import: &Import) -> Result<()> {
-    let (model, instance, trace) = (read(&import.model)?, read(&import.instance)?, read(&import.trace)?);
+    let documents = documents(import)?;
     let executor = roles::executor(config).await?;
-    let imported = executor.import(&model, &instance, &trace, StateSelection::All).await?;
+    let imported = executor.import(&documents, StateSelection::All).await?;
     println!("model         {}", imported.model_id);
     println!("instance      {}", imported.instance_id);
     for (number, state) in (1..).zip(&imported.states) {

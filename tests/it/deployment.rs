@@ -17,10 +17,18 @@ fn the_registry_is_created_once_at_its_address_on_every_chain() {
         assert!(second.contains("already") && second.contains(address), "{second}");
         assert_eq!(world.nonce().await, nonce, "nothing was sent the second time");
         let code = world.chain().await.provider().get_code_at(address.parse().expect("an address")).await;
-        assert!(!code.expect("the chain answers").is_empty());
+        assert!(runproof_contracts::deployment::is_registry(&code.expect("the chain answers")));
 
         let mut bind = world.command(&["identity", "bind"]);
         let bind = bind.env("RUNPROOF_CHAIN__REGISTRY", address).output().expect("the binary runs");
         assert!(bind.status.success(), "{}", String::from_utf8_lossy(&bind.stderr));
+
+        let foreign = runproof_contracts::InstanceRegistry::DEPLOYED_BYTECODE.slice(1..);
+        let provider = world.chain().await.provider();
+        let set: Result<(), _> = provider.raw_request("anvil_setCode".into(), (address, foreign)).await;
+        set.expect("anvil takes any code");
+        let refused = world.command(&["contract", "deploy"]).output().expect("the binary runs");
+        let told = String::from_utf8_lossy(&refused.stderr);
+        assert!(!refused.status.success() && told.contains("not the registry's"), "{told}");
     });
 }

@@ -17,7 +17,7 @@ fn the_help_is_the_reviewed_one() {
     let (succeeded, help) = output(&["--help"], &[]);
     assert!(succeeded);
     insta::assert_snapshot!("help", help);
-    let commands = ["demo", "identity", "deploy", "run", "follow", "import", "request-transition", "verify"];
+    let commands = ["demo", "identity", "deploy", "run", "follow", "import", "relay", "request-transition", "verify"];
     let all: String = commands.iter().map(|command| output(&[command, "--help"], &[]).1 + "\n\n").collect();
     insta::assert_snapshot!("help_of_commands", all);
 }

@@ -12,7 +12,8 @@ use crate::{
 };
 
 const RUN: &str = "data-queue-warehouse-etl-d02ebfb0-4074-436c-9d3f-f9e4e48223fc";
-const INSTANCE: &str = "a681a01f3b9d2673b7fcf7f622274d55b4634ea313330c3705f631bee2ae779d";
+/// Its instance id.
+pub const INSTANCE: &str = "a681a01f3b9d2673b7fcf7f622274d55b4634ea313330c3705f631bee2ae779d";
 const MODEL: &str = "c632cb64251cfdb18cb6dcab680b9fc82952aea783538ed246a4cb84f65b81e1";
 const EVENT_IDS: [u64; 13] = [2, 15, 17, 19, 21, 35, 37, 39, 41, 55, 57, 59, 61];
 
@@ -22,6 +23,13 @@ fn path(name: &str) -> PathBuf {
 
 fn published(name: &str) -> Vec<u8> {
     std::fs::read(path(name)).unwrap_or_else(|error| panic!("{name}: {error}"))
+}
+
+/// Options of `import` that name its documents.
+pub fn documents() -> [String; 6] {
+    let paths = [("--model", model()), ("--instance", instance()), ("--trace", trace())];
+    let options = paths.map(|(option, path)| [option.to_owned(), path.to_string_lossy().into_owned()]);
+    options.concat().try_into().expect("six words")
 }
 
 fn model() -> PathBuf {
@@ -81,8 +89,8 @@ fn imported_from_its_documents_it_shows_the_same_rows_everywhere() {
     harness::run(async {
         let world = World::new().await;
         let _roles = ["site", "index", "verdicts", "serve"].map(|role| world.start(&[role]));
-        let documents = [model(), instance(), trace()].map(|path| path.to_string_lossy().into_owned());
-        let import = ["import", "--model", &documents[0], "--instance", &documents[1], "--trace", &documents[2]];
+        let documents = documents();
+        let import = [&["import"][..], &documents.each_ref().map(String::as_str)].concat();
         let told = world.runproof(&import).await;
         assert!(told.contains(MODEL) && told.contains(INSTANCE), "{told}");
         assert_eq!(world.runproof(&import).await, told, "importing again changes nothing");

@@ -26,6 +26,8 @@ pub struct Overview {
     pub address: Address,
     /// What it can pay with, wei.
     pub balance_wei: U256,
+    /// How many calls that it signed were submitted by others: the nonce of the next.
+    pub relay_nonce: U256,
     /// Its name's records, where a name is configured.
     pub ens: Option<Records>,
     /// The site's certificate.
@@ -70,6 +72,7 @@ pub async fn show(
     };
     Ok(Overview {
         address: account,
+        relay_nonce: InstanceRegistry::new(settings.registry, &provider).nonceOf(account).call().await?,
         balance_wei: provider.get_balance(account).await.wrap_err("the node does not answer")?,
         ens,
         certificate: Certificate::read(&folder.join(CERTIFICATE))?,

@@ -1,0 +1,39 @@
+//! `runproof relay`: one signs what another submits.
+
+use std::time::SystemTime;
+
+use eyre::{Context, Result};
+use runproof_executor::{identity::send::connect, import, relay::SignedCall};
+use runproof_protocol::{head::Registry, history::StateSelection};
+
+use super::{identity, model::documents, read};
+use crate::{
+    cli::{RelayCommand, RelaySign},
+    config::Config,
+};
+
+/// Runs one of its commands.
+pub async fn run(config: &Config, command: &RelayCommand) -> Result<()> {
+    match command {
+        RelayCommand::Sign(sign) => self::sign(config, sign),
+        RelayCommand::Submit { file } => {
+            let signed: SignedCall = serde_json::from_slice(&read(file)?)
+                .wrap_err_with(|| format!("{} is not what `runproof relay sign` prints", file.display()))?;
+            let signer = identity::signer(config)?;
+            let provider = connect(&config.chain.rpc_url, &signer);
+            println!("submitted in transaction {}", signed.submit(&provider, signer.address()).await?);
+            Ok(())
+        }
+    }
+}
+
+fn sign(config: &Config, sign: &RelaySign) -> Result<()> {
+    let signer = identity::signer(config)?;
+    let documents = documents(&sign.run)?;
+    let call = import::registration(&documents, StateSelection::All, signer.address(), sign.model_registered)?;
+    let registry = Registry { chain_id: sign.chain_id, address: config.chain.registry };
+    let now_s = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH)?.as_secs();
+    let signed = SignedCall::sign(&signer, registry, call, sign.nonce, now_s.saturating_add(sign.valid_for))?;
+    println!("{}", serde_json::to_string_pretty(&signed)?);
+    Ok(())
+}
