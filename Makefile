@@ -38,6 +38,7 @@ contracts: setup-tests ## Formats, builds and tests the contracts, and compares 
 contracts-audit: setup-tests ## Coverage of the contracts' tests by lines and branches, static analysis, gas beside the paper's contract
 	cd contracts && ./forge.sh coverage --offline --ir-minimum --no-match-coverage 'test/' && ./slither.sh
 	UPDATE_GAS=1 cargo test -p runproof-contracts --test on_anvil gas
+	@sed -n '/<!-- gas -->/,/<!-- .gas -->/p' docs/contract.md
 
 lint: setup-tests ## Formatting, clippy and the dependency rules
 	cargo fmt --all --check
