@@ -1,7 +1,7 @@
 //! The journal as it is read: in the order of positions, by pages.
 
-use alloy::primitives::B256;
-use runproof_protocol::event::{JournalEntry, Origin, Place, Retraction};
+use alloy::primitives::{Address, B256};
+use runproof_protocol::event::{Event, JournalEntry, Origin, Place, Retraction};
 use sqlx::{PgPool, Row, postgres::PgRow, types::Json};
 
 use crate::cursor::{bigint, hash, unsigned};
@@ -9,8 +9,9 @@ use crate::cursor::{bigint, hash, unsigned};
 /// At most `limit` entries of a source after a position.
 pub async fn page(pool: &PgPool, source_id: i16, after: u64, limit: u32) -> Result<Vec<JournalEntry>, sqlx::Error> {
     let rows = sqlx::query(
-        "select position, retracts, reason, replaced_by, event, block_number, block_hash, block_timestamp_s, transaction_hash, log_index, item_index
-         from journal.entry where source_id = $1 and position > $2 order by position limit $3",
+        "select position, retracts, reason, replaced_by, issuer, instance_id, content_id, sequence, predecessor, batch, event,
+                block_number, block_hash, block_timestamp_s, transaction_hash, log_index, item_index
+         from journal.record where source_id = $1 and position > $2 order by position limit $3",
     )
     .bind(source_id)
     .bind(bigint(after))
@@ -31,7 +32,7 @@ pub async fn block_hash(pool: &PgPool, source_id: i16, position: u64) -> Result<
     found.map(|bytes| hash(&bytes)).transpose()
 }
 
-/// A row with at least the columns that [`page`] reads.
+/// A row of `journal.record` with at least the columns that [`page`] reads.
 pub(crate) fn entry(row: &PgRow) -> Result<JournalEntry, sqlx::Error> {
     let number = |column: &str| row.try_get::<i64, _>(column).map(unsigned);
     let retracts: Option<i64> = row.try_get("retracts")?;
@@ -46,7 +47,10 @@ pub(crate) fn entry(row: &PgRow) -> Result<JournalEntry, sqlx::Error> {
     Ok(JournalEntry {
         position: number("position")?,
         retraction: retraction.transpose()?,
-        event: row.try_get::<Json<_>, _>("event")?.0,
+        event: match row.try_get::<Option<Json<Event>>, _>("event")? {
+            Some(Json(event)) => event,
+            None => state(row)?,
+        },
         origin: Origin {
             block_number: number("block_number")?,
             block_hash: hash(row.try_get("block_hash")?)?,
@@ -54,6 +58,23 @@ pub(crate) fn entry(row: &PgRow) -> Result<JournalEntry, sqlx::Error> {
             place: place(row)?,
         },
     })
+}
+
+/// Of a state the columns tell all.
+fn state(row: &PgRow) -> Result<Event, sqlx::Error> {
+    let predecessor = row.try_get::<Option<i64>, _>("predecessor")?.map(u32::try_from).transpose();
+    Ok(Event::StateRegistered {
+        issuer: Address::try_from(row.try_get::<&[u8], _>("issuer")?).map_err(decode)?,
+        instance: row.try_get::<&[u8], _>("instance_id")?.try_into().map_err(decode)?,
+        state: row.try_get::<&[u8], _>("content_id")?.try_into().map_err(decode)?,
+        sequence: unsigned(row.try_get("sequence")?),
+        predecessor: predecessor.map_err(decode)?,
+        batch: unsigned(row.try_get("batch")?),
+    })
+}
+
+fn decode(error: impl std::error::Error + Send + Sync + 'static) -> sqlx::Error {
+    sqlx::Error::Decode(error.into())
 }
 
 fn place(row: &PgRow) -> Result<Option<Place>, sqlx::Error> {

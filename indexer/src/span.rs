@@ -1,7 +1,7 @@
 //! How many blocks the next request spans.
 
 /// Entries that a commit should hold about: large enough to spread the cost of a commit, small enough to keep memory flat.
-const TARGET_ITEMS: usize = 20_000;
+const TARGET_ITEMS: usize = 40_000;
 
 /// Grows while ranges are small and answered, shrinks when they are not.
 #[derive(Debug, Clone)]
@@ -53,7 +53,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn stays_within_its_bounds(max in 0u64..5_000, answers in prop::collection::vec(prop::option::of(0usize..40_000), 0..60)) {
+        fn stays_within_its_bounds(max in 0u64..5_000, answers in prop::collection::vec(prop::option::of(0..2 * TARGET_ITEMS), 0..60)) {
             let mut span = Span::new(max);
             for answer in answers {
                 match answer {

@@ -10,7 +10,7 @@ use super::{Bench, Figures, Meter, Subject, TEMPLATE};
 use crate::chain::Recipe;
 
 /// Tables that are loaded, in the order of their references.
-const TABLES: [&str; 4] = ["source", "block", "transaction", "entry"];
+const TABLES: [&str; 4] = ["source", "block", "transaction", "record"];
 /// Events of the chain; the journal has entries on other matters too.
 const REGISTRATIONS: &str =
     "select count(*) from journal.entry where kind in ('instance_registered', 'state_registered')";
