@@ -83,7 +83,7 @@ pub struct Chain {
     pub quorum: usize,
     /// An endpoint that is more blocks behind the others is set aside.
     pub max_lag_blocks: u64,
-    /// Further endpoints that the indexer reads from, beside `rpc_url`.
+    /// Further endpoints, beside `rpc_url`.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub endpoint: Vec<Endpoint>,
 }

@@ -4,6 +4,7 @@ use std::sync::{Arc, OnceLock, atomic::AtomicU64};
 
 use eyre::Result;
 use runproof_indexer::endpoints::{EndpointSettings, Endpoints};
+use runproof_nodes::Nodes;
 
 use crate::config::{Chain, Config};
 
@@ -45,6 +46,17 @@ impl Observed {
     fn of(chain: Arc<Endpoints>) -> Self {
         Self { chain, indexed: OnceLock::new(), relayed: OnceLock::new(), verified: OnceLock::new() }
     }
+}
+
+/// The nodes of a chain as those ask them who do not index: `rpc_url` first, standbys last.
+///
+/// # Errors
+/// No TLS.
+pub fn nodes(chain: &Chain) -> Result<Nodes> {
+    let mut further: Vec<_> = chain.endpoint.iter().collect();
+    further.sort_by_key(|endpoint| endpoint.role);
+    let further = further.into_iter().map(|endpoint| endpoint.url.clone());
+    Nodes::new(std::iter::once(chain.rpc_url.clone()).chain(further))
 }
 
 /// The endpoints of a chain: `rpc_url`, and those listed beside it.

@@ -2,10 +2,7 @@
 
 use std::{net::TcpListener, sync::Arc, time::Duration};
 
-use alloy::{
-    primitives::Address,
-    providers::{Provider, ProviderBuilder},
-};
+use alloy::{primitives::Address, providers::Provider};
 use eyre::{Context, Result};
 use runproof_executor::{
     AwsCredentials, AwsSettings, Executor, Scope,
@@ -17,7 +14,12 @@ use runproof_protocol::head::Registry;
 use tokio_util::sync::CancellationToken;
 use url::Url;
 
-use crate::{commands::identity, config::Config, database, observed::Observed};
+use crate::{
+    commands::identity,
+    config::Config,
+    database,
+    observed::{Observed, nodes},
+};
 
 /// What an executor is told.
 pub fn executor_settings(config: &Config) -> Result<runproof_executor::Settings> {
@@ -25,7 +27,7 @@ pub fn executor_settings(config: &Config) -> Result<runproof_executor::Settings>
     let aws = &config.aws;
     let key = aws.access_key_id.clone().zip(aws.secret_access_key.clone());
     Ok(runproof_executor::Settings {
-        rpc_url: config.chain.rpc_url.clone(),
+        nodes: nodes(&config.chain)?,
         registry: config.chain.registry,
         registry_deployed_at_block: config.chain.registry_deployed_at_block,
         postgres_url: config.postgres.url.clone(),
@@ -108,19 +110,20 @@ pub async fn index(config: &Config, observed: Arc<Observed>, token: Cancellation
 }
 
 /// What a verifier is told.
-pub fn verifier_settings(config: &Config) -> runproof_verifier::Settings {
+pub fn verifier_settings(config: &Config) -> Result<runproof_verifier::Settings> {
     let chain = &config.chain;
-    runproof_verifier::Settings {
+    Ok(runproof_verifier::Settings {
         kind: chain.kind,
         start_block: chain.registry_deployed_at_block,
         allow_private_addresses: config.verifier.allow_private_addresses,
-        ..runproof_verifier::Settings::new(chain.rpc_url.clone(), chain.registry, chain.ens_registry)
-    }
+        ..runproof_verifier::Settings::new(nodes(chain)?, chain.registry, chain.ens_registry)
+    })
 }
 
 /// Keeps verdicts current.
 pub async fn verdicts(config: &Config, observed: Arc<Observed>, token: CancellationToken) -> Result<()> {
-    let mut settings = runproof_verifier::worker::Settings::new(verifier_settings(config), config.postgres.url.clone());
+    let mut settings =
+        runproof_verifier::worker::Settings::new(verifier_settings(config)?, config.postgres.url.clone());
     settings.recheck.unsettled = Duration::from_secs(config.verifier.recheck_interval_s);
     // What has ended changes seldom; its names, certificates and documents still may.
     settings.recheck.settled = settings.recheck.unsettled * 10;
@@ -155,9 +158,11 @@ pub fn listen(address: &str, setting: &str) -> Result<TcpListener> {
 }
 
 async fn registry(config: &Config) -> Result<Registry> {
-    let provider = ProviderBuilder::new().connect_http(config.chain.rpc_url.clone());
-    let chain_id =
-        provider.get_chain_id().await.wrap_err("the Ethereum node does not answer: check `chain.rpc_url`")?;
+    let chain_id = nodes(&config.chain)?
+        .provider()
+        .get_chain_id()
+        .await
+        .wrap_err("the Ethereum node does not answer: check `chain.rpc_url`")?;
     let address: Address = config.chain.registry;
     Ok(Registry { chain_id, address })
 }

@@ -7,10 +7,11 @@ use alloy::{
     primitives::{Address, B256, Bytes},
     providers::{DynProvider, Provider, ProviderBuilder},
     rpc::{client::ClientBuilder, types::TransactionRequest},
-    transports::{http::reqwest, layers::RetryBackoffLayer},
+    transports::layers::RetryBackoffLayer,
 };
 use eyre::{Context, OptionExt, ensure};
 use runproof_contracts::{InstanceRegistry, InstanceRegistry::InstanceRegistryInstance};
+use runproof_nodes::Nodes;
 use runproof_protocol::{
     InstanceId, ModelId,
     head::{Outcome, Registry},
@@ -18,15 +19,13 @@ use runproof_protocol::{
 
 use crate::settings::Settings;
 
-/// Longest wait for one answer of the node.
-const ANSWER_WITHIN: std::time::Duration = std::time::Duration::from_secs(30);
-
 /// Blocks after which a chain without finality tags is taken as final.
 const ASSUMED_FINAL_DEPTH: u64 = 64;
 
-/// A node, the contract on it, and the issuer's key.
+/// The nodes of a chain, the contract on it, and the issuer's key.
 #[derive(Clone)]
 pub struct Chain {
+    nodes: Nodes,
     provider: DynProvider,
     contract: InstanceRegistryInstance<DynProvider>,
     wallet: EthereumWallet,
@@ -118,10 +117,9 @@ impl Chain {
     /// # Errors
     /// The node does not answer, or has no contract at the address.
     pub async fn connect(settings: &Settings) -> eyre::Result<Self> {
-        let http = reqwest::Client::builder().timeout(ANSWER_WITHIN).build()?;
-        let client = ClientBuilder::default()
-            .layer(RetryBackoffLayer::new(5, 200, 330))
-            .http_with_client(http, settings.rpc_url.clone());
+        let nodes = settings.nodes.clone();
+        let retrying = ClientBuilder::default().layer(RetryBackoffLayer::new(5, 200, 330));
+        let client = retrying.transport(nodes.clone(), nodes.are_local());
         let provider = ProviderBuilder::default().connect_client(client).erased();
         let chain_id = provider.get_chain_id().await.context("the Ethereum node does not answer: check rpc_url")?;
         let code = provider.get_code_at(settings.registry).await?;
@@ -131,6 +129,7 @@ impl Chain {
             settings.registry
         );
         Ok(Self {
+            nodes,
             contract: InstanceRegistry::new(settings.registry, provider.clone()),
             provider,
             wallet: EthereumWallet::from(settings.signer.clone()),
@@ -142,7 +141,12 @@ impl Chain {
         })
     }
 
-    /// The node.
+    /// The nodes.
+    pub fn nodes(&self) -> &Nodes {
+        &self.nodes
+    }
+
+    /// What asks them.
     pub fn provider(&self) -> &DynProvider {
         &self.provider
     }

@@ -3,13 +3,13 @@
 use std::{fmt, time::Duration};
 
 use alloy::{primitives::Address, signers::local::PrivateKeySigner};
-use url::Url;
+use runproof_nodes::Nodes;
 
 /// Settings of one executor. One key belongs to one executor.
 #[derive(Clone)]
 pub struct Settings {
-    /// Ethereum JSON-RPC over HTTP.
-    pub rpc_url: Url,
+    /// The chain's nodes.
+    pub nodes: Nodes,
     /// The contract `InstanceRegistry`.
     pub registry: Address,
     /// Block in which the contract was deployed: its logs are read from there.
@@ -79,7 +79,7 @@ pub const DEFAULT_MAX_FEE_WEI: u64 = 500_000_000_000;
 impl fmt::Debug for Settings {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Settings")
-            .field("rpc_host", &self.rpc_url.host_str())
+            .field("nodes", &self.nodes)
             .field("registry", &self.registry)
             .field("registry_deployed_at_block", &self.registry_deployed_at_block)
             .field("aws", &self.aws)

@@ -198,9 +198,14 @@ async fn settle_signed(pool: &PgPool, chain: &Chain) -> eyre::Result<u64> {
 /// Whether the transaction still waits to be included.
 async fn settle(pool: &PgPool, chain: &Chain, stored: &Stored, expected_nonce: u64) -> eyre::Result<bool> {
     // The nonce is read before the receipt: a nonce that was used before the receipt was missing is used by another transaction.
+    let asked = chain.nodes().asked();
     let used_nonces = chain.next_nonce(false).await?;
     if let Some(receipt) = chain.provider().get_transaction_receipt(stored.hash).await? {
         return include(pool, chain, stored, &receipt).await.map(|included| !included);
+    }
+    if chain.nodes().asked() != asked {
+        // Of two nodes the one may know a nonce as used, and the other not yet by what.
+        return Ok(true);
     }
     let lost = if stored.nonce < used_nonces {
         Some("its nonce was used by another transaction")

@@ -20,6 +20,7 @@ use runproof_executor::{
     settings as defaults,
     site::{self, SiteSettings},
 };
+use runproof_nodes::Nodes;
 use runproof_protocol::{InstanceId, StateId, head::Registry, history::StateSelection};
 use runproof_stack::{Part, Ports, Stack, StackOptions, demo};
 use serde_json::Value;
@@ -66,7 +67,7 @@ impl World {
         let registry = executor.settings().registry;
         let ens = endpoints.ens_registry.ok_or_eyre("no ENS")?;
         let bind = BindSettings {
-            rpc_url: executor.settings().rpc_url.clone(),
+            nodes: executor.settings().nodes.clone(),
             registry,
             ens: Some((ens, "client.runproof.eth".into())),
             public_url: site_url.clone(),
@@ -126,9 +127,9 @@ impl World {
             Ok(found)
         })
         .await?;
-        let Settings { rpc_url, registry, registry_deployed_at_block, signer, .. } = self.executor.settings();
+        let Settings { nodes, registry, registry_deployed_at_block, signer, .. } = self.executor.settings();
         Ok(Ask {
-            rpc_url: rpc_url.clone(),
+            nodes: nodes.clone(),
             registry: *registry,
             registry_deployed_at_block: *registry_deployed_at_block,
             issuer: signer.address(),
@@ -154,7 +155,7 @@ impl World {
 fn settings(stack: &Stack, signer: PrivateKeySigner, site_url: &str) -> eyre::Result<Settings> {
     let endpoints = stack.endpoints();
     Ok(Settings {
-        rpc_url: endpoints.rpc_http_url.ok_or_eyre("no chain")?.parse()?,
+        nodes: Nodes::new([endpoints.rpc_http_url.ok_or_eyre("no chain")?.parse()?])?,
         registry: endpoints.registry.ok_or_eyre("no contract")?,
         registry_deployed_at_block: endpoints.registry_deployed_at_block.unwrap_or_default(),
         postgres_url: endpoints.postgres_url.ok_or_eyre("no Postgres")?,

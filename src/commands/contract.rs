@@ -6,7 +6,7 @@ use runproof_contracts::deployment;
 use runproof_executor::identity::send::{connect, send};
 
 use super::identity;
-use crate::{cli::ContractCommand, config::Config};
+use crate::{cli::ContractCommand, config::Config, observed::nodes};
 
 /// Runs one of its commands.
 pub async fn run(config: &Config, command: &ContractCommand) -> Result<()> {
@@ -22,7 +22,7 @@ pub async fn run(config: &Config, command: &ContractCommand) -> Result<()> {
 /// Creates the registry, unless it is there.
 async fn deploy(config: &Config) -> Result<()> {
     let signer = identity::signer(config)?;
-    let provider = connect(&config.chain.rpc_url, &signer);
+    let provider = connect(&nodes(&config.chain)?, &signer);
     let address = deployment::address();
     if is_there(&provider).await? {
         println!("the registry is at {address} already");

@@ -21,6 +21,7 @@ use runproof_executor::identity::{
 use crate::{
     cli::{Delegate, Guardian, IdentityCommand, Revoke},
     config::Config,
+    observed::nodes,
 };
 
 /// A generated certificate is valid so long: the longest that browsers accept.
@@ -50,13 +51,13 @@ pub fn ensure(config: &Config) -> Result<identity::Identity> {
 }
 
 /// What `bind` needs to know.
-pub fn bind_settings(config: &Config) -> BindSettings {
-    BindSettings {
-        rpc_url: config.chain.rpc_url.clone(),
+pub fn bind_settings(config: &Config) -> Result<BindSettings> {
+    Ok(BindSettings {
+        nodes: nodes(&config.chain)?,
         registry: config.chain.registry,
         ens: config.identity.ens_name.clone().map(|name| (config.chain.ens_registry, name)),
         public_url: config.site.public_url.clone(),
-    }
+    })
 }
 
 fn new(config: &Config) -> Result<()> {
@@ -71,7 +72,7 @@ fn new(config: &Config) -> Result<()> {
 
 async fn show(config: &Config) -> Result<()> {
     let account = signer(config)?.address();
-    let settings = bind_settings(config);
+    let settings = bind_settings(config)?;
     let overview =
         identity::show(&config.identity.folder, account, &settings, config.chain.registry_deployed_at_block).await?;
     println!("{}", serde_json::to_string_pretty(&overview)?);
@@ -80,7 +81,7 @@ async fn show(config: &Config) -> Result<()> {
 
 async fn bind(config: &Config) -> Result<()> {
     let certificate = Certificate::read(&config.identity.folder.join(CERTIFICATE))?;
-    identity::bind(&bind_settings(config), &signer(config)?, &certificate, |step| println!("{step}")).await?;
+    identity::bind(&bind_settings(config)?, &signer(config)?, &certificate, |step| println!("{step}")).await?;
     Ok(())
 }
 
@@ -114,7 +115,7 @@ async fn revoke(config: &Config, revoked: &Revoke) -> Result<()> {
 }
 
 async fn transact(config: &Config, signer: &PrivateKeySigner, call: impl SolCall) -> Result<()> {
-    let provider = connect(&config.chain.rpc_url, signer);
+    let provider = connect(&nodes(&config.chain)?, signer);
     let request =
         TransactionRequest::default().with_to(config.chain.registry).with_input(Bytes::from(call.abi_encode()));
     println!("done in transaction {}", send(&provider, signer.address(), request).await?);

@@ -10,6 +10,7 @@ use super::{identity, model::documents, read};
 use crate::{
     cli::{RelayCommand, RelaySign},
     config::Config,
+    observed::nodes,
 };
 
 /// Runs one of its commands.
@@ -20,7 +21,7 @@ pub async fn run(config: &Config, command: &RelayCommand) -> Result<()> {
             let signed: SignedCall = serde_json::from_slice(&read(file)?)
                 .wrap_err_with(|| format!("{} is not what `runproof relay sign` prints", file.display()))?;
             let signer = identity::signer(config)?;
-            let provider = connect(&config.chain.rpc_url, &signer);
+            let provider = connect(&nodes(&config.chain)?, &signer);
             println!("submitted in transaction {}", signed.submit(&provider, signer.address()).await?);
             Ok(())
         }

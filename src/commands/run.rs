@@ -15,6 +15,7 @@ use super::{identity, read};
 use crate::{
     cli::{Follow, RequestTransition, Run},
     config::Config,
+    observed::nodes,
     roles,
 };
 
@@ -55,7 +56,7 @@ pub async fn follow_once(config: &Config, follow: &Follow) -> Result<()> {
 pub async fn request_transition(config: &Config, request: &RequestTransition) -> Result<()> {
     let signer = identity::signer(config)?;
     let ask = client::Ask {
-        rpc_url: config.chain.rpc_url.clone(),
+        nodes: nodes(&config.chain)?,
         registry: config.chain.registry,
         registry_deployed_at_block: config.chain.registry_deployed_at_block,
         issuer: request.issuer.unwrap_or(signer.address()),

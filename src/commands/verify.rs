@@ -9,7 +9,7 @@ use crate::{cli::Verify, config::Config, roles};
 
 /// Prints the verdict; tells whether every check passed.
 pub async fn verify(config: &Config, verify: &Verify) -> Result<bool> {
-    let mut settings = roles::verifier_settings(config);
+    let mut settings = roles::verifier_settings(config)?;
     settings.site = verify.site.as_deref().map(Url::parse).transpose().wrap_err("--site is not a URL")?;
     let verdict = runproof_verifier::verify(&settings, verify.issuer, verify.instance).await?;
     if verify.json {

@@ -89,7 +89,7 @@ pub async fn identify(stack: &Stack, config: &Config) -> Result<PrivateKeySigner
         chain.register_name(LABEL, issuing.signer.address()).await?;
     }
     println!("binding the issuer {}", issuing.signer.address());
-    let settings = identity::bind_settings(config);
+    let settings = identity::bind_settings(config)?;
     issuer::bind(&settings, &issuing.signer, &issuing.certificate, |step| println!("  {step}")).await?;
     Ok(client)
 }

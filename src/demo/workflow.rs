@@ -44,7 +44,7 @@ pub async fn run(
     let instance = approve_when_waiting(&executor, config, client, arn).await?;
     await_end(&executor, arn).await?;
     println!("the run has ended; verifying it from chain and web alone");
-    Ok(runproof_verifier::verify(&roles::verifier_settings(config), None, instance).await?)
+    Ok(runproof_verifier::verify(&roles::verifier_settings(config)?, None, instance).await?)
 }
 
 /// Waits until the state that needs approval is registered, and asks on chain for it to go on.
@@ -68,7 +68,7 @@ async fn approve_when_waiting(
     .await?;
     let (instance, sequence) = (InstanceId::try_from(&instance[..])?, u64::try_from(sequence)?);
     let ask = Ask {
-        rpc_url: config.chain.rpc_url.clone(),
+        nodes: executor.settings().nodes.clone(),
         registry: config.chain.registry,
         registry_deployed_at_block: config.chain.registry_deployed_at_block,
         issuer: executor.settings().signer.address(),

@@ -27,7 +27,10 @@ impl Tools {
     }
 
     /// Foundry's development chain.
-    pub(crate) fn anvil(&self) -> Result<PathBuf, StackError> {
+    ///
+    /// # Errors
+    /// It is not installed.
+    pub fn anvil(&self) -> Result<PathBuf, StackError> {
         let machine = if cfg!(target_arch = "aarch64") { "arm64" } else { "amd64" };
         self.own("anvil", &format!("foundry/node_modules/@foundry-rs/anvil-linux-{machine}/bin/anvil"))
     }

@@ -12,28 +12,26 @@ use alloy::{
     sol_types::SolCall,
     transports::{
         TransportError,
-        http::reqwest,
         layers::{RateLimitRetryPolicy, RetryBackoffLayer},
     },
 };
+use runproof_nodes::Nodes;
 use runproof_protocol::{head::Registry, verdict::BlockReference};
-use url::Url;
 
 use crate::{Settings, VerifyError};
 
-const RPC_TIMEOUT_S: u64 = 30;
 const RETRIES: u32 = 4;
 const FIRST_BACKOFF_MS: u64 = 200;
 /// No budget of our own: the node says when it is too much.
 const COMPUTE_UNITS_A_SECOND: u64 = u64::MAX;
 
-/// One node, asked about one contract.
+/// The chain's nodes, asked about one contract.
 pub(crate) struct Chain {
     pub(crate) provider: DynProvider,
     pub(crate) registry: Registry,
     start_block: u64,
     log_range: u64,
-    url: Url,
+    nodes: Nodes,
 }
 
 /// A block whose header was hashed: what the node says of it can be held against its state root.
@@ -51,31 +49,27 @@ impl Pinned {
 
 impl Chain {
     pub(crate) async fn connect(settings: &Settings) -> Result<Self, VerifyError> {
-        let url = settings.rpc_url.clone();
-        let client = reqwest::Client::builder()
-            .timeout(std::time::Duration::from_secs(RPC_TIMEOUT_S))
-            .build()
-            .map_err(|error| failure(&url, "(no request)", error.to_string()))?;
+        let nodes = settings.nodes.clone();
         let retry = RetryBackoffLayer::new_with_policy(
             RETRIES,
             FIRST_BACKOFF_MS,
             COMPUTE_UNITS_A_SECOND,
             RateLimitRetryPolicy::default(),
         );
-        let rpc = ClientBuilder::default().layer(retry).http_with_client(client, url.clone());
+        let rpc = ClientBuilder::default().layer(retry).transport(nodes.clone(), nodes.are_local());
         let provider = ProviderBuilder::default().connect_client(rpc).erased();
         let chain_id =
-            provider.get_chain_id().await.map_err(|error| failure(&url, "eth_chainId", error.to_string()))?;
+            provider.get_chain_id().await.map_err(|error| failure(&nodes, "eth_chainId", error.to_string()))?;
         let registry = Registry { chain_id, address: settings.registry };
         let log_range = settings.log_range.max(1);
-        Ok(Self { provider, registry, start_block: settings.start_block, log_range, url })
+        Ok(Self { provider, registry, start_block: settings.start_block, log_range, nodes })
     }
 
     /// The newest block, its header hashed.
     pub(crate) async fn pin(&self) -> Result<Pinned, VerifyError> {
         let block = self.provider.get_block_by_number(BlockNumberOrTag::Latest).await;
         let block = block.map_err(|error| self.failure("eth_getBlockByNumber", &error))?;
-        let header = block.ok_or_else(|| failure(&self.url, "eth_getBlockByNumber", "no block".into()))?.header;
+        let header = block.ok_or_else(|| failure(&self.nodes, "eth_getBlockByNumber", "no block".into()))?.header;
         let computed = header.inner.hash_slow();
         let number = header.inner.number();
         if computed != header.hash {
@@ -132,7 +126,7 @@ impl Chain {
     }
 
     pub(crate) fn failure(&self, request: &'static str, error: &TransportError) -> VerifyError {
-        failure(&self.url, request, error.to_string())
+        failure(&self.nodes, request, error.to_string())
     }
 
     pub(crate) fn not_a_registry(&self) -> VerifyError {
@@ -151,9 +145,7 @@ fn is_revert(error: &TransportError) -> bool {
     error.as_error_resp().is_some_and(|answer| answer.code == 3 || answer.message.contains("revert"))
 }
 
-/// An error without the URL's path and user, which may be a key.
-fn failure(url: &Url, request: &'static str, reason: String) -> VerifyError {
-    let node = url.origin().ascii_serialization();
-    let reason = reason.replace(url.as_str(), &node);
-    VerifyError::Node { node, request, reason }
+/// An error without a URL's path and user, which may be a key.
+fn failure(nodes: &Nodes, request: &'static str, reason: String) -> VerifyError {
+    VerifyError::Node { node: nodes.name(), request, reason: nodes.redacted(&reason) }
 }

@@ -4,13 +4,14 @@ use std::time::Duration;
 
 use alloy::primitives::Address;
 use runproof_contracts::ContractKind;
+use runproof_nodes::Nodes;
 use url::Url;
 
 /// Where to read, and how much to bear from a stranger's server.
 #[derive(Clone)]
 pub struct Settings {
-    /// JSON-RPC endpoint of a node, HTTP. May hold a key: it is never shown.
-    pub rpc_url: Url,
+    /// The chain's nodes.
+    pub nodes: Nodes,
     /// The contract.
     pub registry: Address,
     /// Which contract that is.
@@ -35,9 +36,9 @@ pub struct Settings {
 
 impl Settings {
     /// Usual limits: 10,000 blocks a query, 10 s and 64 MiB a document, 2 min a site, public addresses only.
-    pub fn new(rpc_url: Url, registry: Address, ens_registry: Address) -> Self {
+    pub fn new(nodes: Nodes, registry: Address, ens_registry: Address) -> Self {
         Self {
-            rpc_url,
+            nodes,
             registry,
             kind: ContractKind::Registry,
             ens_registry,

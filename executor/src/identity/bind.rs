@@ -11,8 +11,8 @@ use alloy::{
 };
 use eyre::{WrapErr, bail, ensure};
 use runproof_contracts::{InstanceRegistry, typed_data};
+use runproof_nodes::Nodes;
 use runproof_protocol::Fingerprint;
-use url::Url;
 
 use super::{
     Certificate,
@@ -23,8 +23,8 @@ use super::{
 /// What is to be bound, and where.
 #[derive(Debug, Clone)]
 pub struct BindSettings {
-    /// Ethereum JSON-RPC over HTTP.
-    pub rpc_url: Url,
+    /// The chain's nodes.
+    pub nodes: Nodes,
     /// The contract `InstanceRegistry`.
     pub registry: Address,
     /// Registry of ENS and the account's name there; `None` binds the certificate alone.
@@ -61,7 +61,7 @@ pub async fn bind(
     certificate: &Certificate,
     mut progress: impl FnMut(&Step),
 ) -> eyre::Result<Vec<Step>> {
-    let provider = connect(&settings.rpc_url, signer);
+    let provider = connect(&settings.nodes, signer);
     let mut steps = Vec::new();
     let mut done = |step: Step| {
         progress(&step);

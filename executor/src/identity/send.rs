@@ -12,14 +12,14 @@ use alloy::{
 };
 use eyre::{WrapErr, ensure, eyre};
 use runproof_contracts::revert_reason;
-use url::Url;
+use runproof_nodes::Nodes;
 
 /// How long an included transaction is waited for: some minutes of blocks on a public network.
 const INCLUSION: Duration = Duration::from_secs(300);
 
-/// A node through which `signer` sends.
-pub fn connect(rpc_url: &Url, signer: &PrivateKeySigner) -> DynProvider {
-    ProviderBuilder::new().wallet(EthereumWallet::from(signer.clone())).connect_http(rpc_url.clone()).erased()
+/// The nodes through which `signer` sends.
+pub fn connect(nodes: &Nodes, signer: &PrivateKeySigner) -> DynProvider {
+    ProviderBuilder::new().wallet(EthereumWallet::from(signer.clone())).connect_client(nodes.client()).erased()
 }
 
 /// Sends and waits until it is included; returns the transaction's hash.

@@ -4,7 +4,7 @@ use std::{fmt, path::Path};
 
 use alloy::{
     primitives::{Address, U256, utils::format_ether},
-    providers::{Provider, ProviderBuilder},
+    providers::Provider,
     rpc::types::Filter,
     sol_types::SolEvent,
 };
@@ -63,7 +63,7 @@ pub async fn show(
     settings: &BindSettings,
     deployed_at_block: u64,
 ) -> eyre::Result<Overview> {
-    let provider = ProviderBuilder::new().connect_http(settings.rpc_url.clone()).erased();
+    let provider = settings.nodes.provider();
     let ens = match &settings.ens {
         Some((registry, name)) => {
             Some(Records::read(&Ens { provider: &provider, registry: *registry }, name, account).await?)

@@ -9,8 +9,8 @@ use alloy::{
 };
 use eyre::{WrapErr, bail, ensure};
 use runproof_contracts::InstanceRegistry;
+use runproof_nodes::Nodes;
 use runproof_protocol::{Fingerprint, InstanceId, head::Registry};
-use url::Url;
 
 use super::{
     inbox::{Answer, Decision},
@@ -27,8 +27,8 @@ use crate::identity::{
 /// What is asked for.
 #[derive(Debug, Clone)]
 pub struct Ask {
-    /// Ethereum JSON-RPC over HTTP.
-    pub rpc_url: Url,
+    /// The chain's nodes.
+    pub nodes: Nodes,
     /// The contract `InstanceRegistry`.
     pub registry: Address,
     /// Block in which the contract was deployed.
@@ -49,7 +49,7 @@ pub struct Ask {
 /// If the payload is not acceptable, or the contract refuses: its reason is in the message.
 pub async fn on_chain(ask: &Ask, signer: &PrivateKeySigner) -> eyre::Result<B256> {
     check_payload(ask.payload.as_bytes())?;
-    let provider = connect(&ask.rpc_url, signer);
+    let provider = connect(&ask.nodes, signer);
     let sequence = sequence(ask, &provider).await?;
     let registry = InstanceRegistry::new(ask.registry, &provider);
     let request =
@@ -76,7 +76,7 @@ pub async fn by_https(
     validity: Duration,
 ) -> eyre::Result<Answer> {
     check_payload(ask.payload.as_bytes())?;
-    let provider = connect(&ask.rpc_url, signer);
+    let provider = connect(&ask.nodes, signer);
     let registry = Registry { chain_id: provider.get_chain_id().await?, address: ask.registry };
     let sequence = sequence(ask, &provider).await?;
     let deadline = time::OffsetDateTime::now_utc() + validity;

@@ -19,7 +19,7 @@ use std::time::Duration;
 
 use alloy::{
     primitives::Address,
-    providers::{DynProvider, Provider, ProviderBuilder},
+    providers::{DynProvider, Provider},
 };
 use eyre::WrapErr;
 use runproof_protocol::head::Registry;
@@ -54,7 +54,7 @@ impl Requests {
     /// If database or node do not answer.
     pub async fn connect(settings: &Settings) -> eyre::Result<Self> {
         let database = sqlx::postgres::PgPoolOptions::new().max_connections(4).connect(&settings.postgres_url).await;
-        let provider = ProviderBuilder::new().connect_http(settings.rpc_url.clone()).erased();
+        let provider = settings.nodes.provider();
         let aws = settings.aws.load().await;
         Ok(Self {
             database: database.wrap_err("Postgres does not answer: is it running, and its URL right?")?,

@@ -21,6 +21,7 @@ use runproof_contracts::{
     ens::{EnsRegistry, EnsResolver, EnsReverseRegistrar},
     typed_data::{Certificate, domain},
 };
+use runproof_nodes::Nodes;
 use runproof_protocol::{
     InstanceId, ModelId,
     documents::{InstanceProtocol, ProtocolRow, REGISTER_STATE, Termination, bare_address, bare_hash},
@@ -134,7 +135,8 @@ impl Issuer {
 
     pub fn settings(&self, rpc_url: String) -> Settings {
         let ens = runproof_stack::CANONICAL_REGISTRY;
-        let mut settings = Settings::new(rpc_url.parse().expect("a URL"), self.registry.address, ens);
+        let nodes = Nodes::new([rpc_url.parse().expect("a URL")]).expect("a node");
+        let mut settings = Settings::new(nodes, self.registry.address, ens);
         settings.start_block = self.start_block;
         settings.log_range = 7; // so that logs come in several parts
         settings.allow_private_addresses = true;
