@@ -1,0 +1,306 @@
+//! The sections of the configuration, and what they are if nothing is said.
+
+use std::{num::NonZeroU32, path::PathBuf};
+
+use alloy::primitives::Address;
+use runproof_contracts::ContractKind;
+use runproof_indexer::endpoints::Role;
+use serde::{Deserialize, Serialize};
+use url::Url;
+
+/// The chain and the contracts on it.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Chain {
+    /// JSON-RPC over HTTP.
+    pub rpc_url: Url,
+    /// JSON-RPC over a websocket: a hint to look now. Absent: the chain is polled.
+    pub ws_url: Option<Url>,
+    /// The contract.
+    pub registry: Address,
+    /// Which contract that is.
+    pub kind: ContractKind,
+    /// Where to begin to read it.
+    pub registry_deployed_at_block: u64,
+    /// The ENS registry; the default is its address on public networks.
+    pub ens_registry: Address,
+    /// What is indexed counts if so many endpoints say the same.
+    pub quorum: usize,
+    /// An endpoint that is more blocks behind the others is set aside.
+    pub max_lag_blocks: u64,
+    /// Further endpoints, beside `rpc_url`.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub endpoint: Vec<Endpoint>,
+}
+
+/// An endpoint of the chain.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Endpoint {
+    /// What it is called in logs, metrics and status; absent: host and port.
+    #[serde(default)]
+    pub name: Option<String>,
+    /// JSON-RPC over HTTP.
+    pub url: Url,
+    /// JSON-RPC over a websocket: a hint to look now.
+    #[serde(default)]
+    pub ws_url: Option<Url>,
+    /// `primary`, or `standby`: asked only if too few of the primary ones serve.
+    #[serde(default)]
+    pub role: Role,
+    /// Calls that it may be asked a second; absent: it tells when it is too much.
+    #[serde(default)]
+    pub calls_per_s: Option<NonZeroU32>,
+}
+
+impl Chain {
+    /// Whether two sources read from the same endpoints, by the same rules.
+    pub fn has_same_endpoints(&self, other: &Self) -> bool {
+        let rules = |chain: &Self| (chain.quorum, chain.max_lag_blocks);
+        (&self.rpc_url, &self.ws_url, &self.endpoint) == (&other.rpc_url, &other.ws_url, &other.endpoint)
+            && rules(self) == rules(other)
+    }
+}
+
+impl Default for Chain {
+    fn default() -> Self {
+        Self {
+            rpc_url: local("http://127.0.0.1:8545"),
+            ws_url: None,
+            registry: Address::ZERO,
+            kind: ContractKind::Registry,
+            registry_deployed_at_block: 0,
+            ens_registry: alloy::primitives::address!("00000000000C2E074eC69A0dFb2997BA6C7d2e1e"),
+            quorum: 1,
+            max_lag_blocks: 16,
+            endpoint: Vec::new(),
+        }
+    }
+}
+
+/// Where everything is kept.
+#[derive(Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Postgres {
+    /// `postgres://user:password@host:port/database`.
+    pub url: String,
+}
+
+impl Default for Postgres {
+    fn default() -> Self {
+        Self { url: "postgres://postgres@127.0.0.1:5432/runproof".into() }
+    }
+}
+
+impl std::fmt::Debug for Postgres {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Postgres { url: (hidden) }")
+    }
+}
+
+/// Where the journal is published.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Kafka {
+    /// `host:port`, several separated by commas.
+    pub bootstrap: String,
+    /// Topic of the journal.
+    pub topic: String,
+    /// Passed to librdkafka as they are, such as `security.protocol`.
+    pub client: std::collections::BTreeMap<String, String>,
+}
+
+impl Default for Kafka {
+    fn default() -> Self {
+        Self { bootstrap: "127.0.0.1:9092".into(), topic: "runproof.events".into(), client: Default::default() }
+    }
+}
+
+/// Step Functions and SQS. Credentials that are absent come from the environment, profile or instance role, as for every AWS tool.
+#[derive(Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Aws {
+    /// Another endpoint than AWS: an emulator.
+    pub endpoint_url: Option<Url>,
+    /// Region.
+    pub region: String,
+    /// Role that new state machines run under.
+    pub role_arn: String,
+    /// Key for an emulator; absent: AWS's own chain of credentials.
+    pub access_key_id: Option<String>,
+    /// See `access_key_id`.
+    pub secret_access_key: Option<String>,
+}
+
+impl Default for Aws {
+    fn default() -> Self {
+        Self {
+            endpoint_url: None,
+            region: "us-east-1".into(),
+            role_arn: "arn:aws:iam::123456789012:role/runproof".into(),
+            access_key_id: None,
+            secret_access_key: None,
+        }
+    }
+}
+
+impl std::fmt::Debug for Aws {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Aws")
+            .field("endpoint_url", &self.endpoint_url)
+            .field("region", &self.region)
+            .field("role_arn", &self.role_arn)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Who registers.
+#[derive(Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Identity {
+    /// Folder of the keystore and the certificate.
+    pub folder: PathBuf,
+    /// Opens the keystore; better set by `RUNPROOF_IDENTITY__PASSWORD`.
+    pub password: String,
+    /// ENS name that leads to the site, such as `company.eth`.
+    pub ens_name: Option<String>,
+    /// Host names and addresses for a generated certificate.
+    pub hosts: Vec<String>,
+}
+
+impl Default for Identity {
+    fn default() -> Self {
+        Self {
+            folder: "identity".into(),
+            password: String::new(),
+            ens_name: None,
+            hosts: vec!["localhost".into(), "127.0.0.1".into()],
+        }
+    }
+}
+
+impl std::fmt::Debug for Identity {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Identity")
+            .field("folder", &self.folder)
+            .field("ens_name", &self.ens_name)
+            .field("hosts", &self.hosts)
+            .finish_non_exhaustive()
+    }
+}
+
+/// The TLS site that publishes documents.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Site {
+    /// Address and port to listen on.
+    pub listen: String,
+    /// How others reach it: `https://…`, without a slash at the end.
+    pub public_url: String,
+}
+
+impl Default for Site {
+    fn default() -> Self {
+        Self { listen: "127.0.0.1:27443".into(), public_url: "https://localhost:27443".into() }
+    }
+}
+
+/// How executions are followed.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Executor {
+    /// Wait between looks at a running execution, milliseconds.
+    pub poll_interval_ms: u64,
+    /// States registered by one transaction at most.
+    pub max_batch: usize,
+    /// Gas that one transaction may use at most.
+    pub max_gas: u64,
+    /// How long what is captured may wait for the transaction before it to be included, milliseconds.
+    pub max_wait_ms: u64,
+    /// Least tip offered to the proposer of a block, wei a gas.
+    pub min_tip_wei: u64,
+    /// Most offered in all, wei a gas: above it, registrations wait.
+    pub max_fee_wei: u64,
+}
+
+impl Default for Executor {
+    fn default() -> Self {
+        use runproof_executor::settings as defaults;
+        Self {
+            poll_interval_ms: 500,
+            max_batch: defaults::DEFAULT_MAX_BATCH,
+            max_gas: defaults::DEFAULT_MAX_GAS,
+            max_wait_ms: defaults::DEFAULT_MAX_WAIT.as_millis() as u64,
+            min_tip_wei: defaults::DEFAULT_MIN_TIP_WEI,
+            max_fee_wei: defaults::DEFAULT_MAX_FEE_WEI,
+        }
+    }
+}
+
+/// How states are verified.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Verifier {
+    /// Whether sites on loopback and private addresses, and on other ports than 443, may be read. Only for a stack of one's own.
+    pub allow_private_addresses: bool,
+    /// A verdict is renewed after so many seconds even if nothing changed on the chain.
+    pub recheck_interval_s: u64,
+}
+
+impl Default for Verifier {
+    fn default() -> Self {
+        Self { allow_private_addresses: false, recheck_interval_s: 300 }
+    }
+}
+
+/// GraphQL and the monitor page.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Api {
+    /// Address and port to listen on.
+    pub listen: String,
+    /// PEM files of the certificate and its key; absent: the identity's.
+    pub certificate: Option<PathBuf>,
+    /// See `certificate`.
+    pub key: Option<PathBuf>,
+    /// Other origins whose pages may ask, such as `https://dashboard.example`.
+    pub allowed_origins: Vec<String>,
+    /// Folder of the npm packages graphiql, react, react-dom and graphql-ws, for `/graphiql`; absent: not served.
+    pub graphiql: Option<PathBuf>,
+    /// Whether clients may ask for the schema.
+    pub introspection: bool,
+}
+
+impl Default for Api {
+    fn default() -> Self {
+        Self {
+            listen: "127.0.0.1:27444".into(),
+            certificate: None,
+            key: None,
+            allowed_origins: Vec::new(),
+            graphiql: None,
+            introspection: true,
+        }
+    }
+}
+
+/// Health and metrics.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Operations {
+    /// Address and port of `/healthz`, `/readyz`, `/status` and `/metrics`.
+    pub listen: String,
+}
+
+impl Kafka {
+    /// `runproof.events` becomes `runproof.<name>.events`.
+    pub(super) fn of_source(&self, name: &str) -> Self {
+        let family = self.topic.strip_suffix(".events").unwrap_or(&self.topic);
+        Self { topic: format!("{family}.{name}.events"), ..self.clone() }
+    }
+}
+
+fn local(text: &'static str) -> Url {
+    #[expect(clippy::unwrap_used, reason = "a constant of this file, parsed by a test of the defaults")]
+    Url::parse(text).unwrap()
+}
