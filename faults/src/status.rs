@@ -1,9 +1,15 @@
 //! What an indexer tells of its endpoints.
 
-use std::net::TcpListener;
+use std::{
+    net::TcpListener,
+    time::{Duration, Instant},
+};
 
-use eyre::{OptionExt, Result};
+use eyre::{OptionExt, Result, bail};
 use serde_json::Value;
+
+const TOLD_WITHIN: Duration = Duration::from_secs(10);
+const LOOK_AGAIN: Duration = Duration::from_millis(50);
 
 /// Where an indexer serves `/status`.
 #[derive(Debug, Clone, Copy)]
@@ -28,8 +34,16 @@ impl Status {
     }
 
     async fn read(self, place: usize, what: &str) -> Result<Value> {
-        let answer = reqwest::get(format!("http://127.0.0.1:{}/status", self.port)).await?;
-        let mut status: Value = serde_json::from_slice(&answer.error_for_status()?.bytes().await?)?;
-        Ok(status["sources"][0]["endpoints"][place][what].take())
+        let deadline = Instant::now() + TOLD_WITHIN;
+        loop {
+            let answer = reqwest::get(format!("http://127.0.0.1:{}/status", self.port)).await?;
+            let status: Value = serde_json::from_slice(&answer.error_for_status()?.bytes().await?)?;
+            // An indexer that has just started serves it before it has looked at its sources.
+            match status.pointer(&format!("/sources/0/endpoints/{place}/{what}")) {
+                Some(told) => return Ok(told.clone()),
+                None if Instant::now() > deadline => bail!("/status tells no {what} of endpoint {place}: {status}"),
+                None => tokio::time::sleep(LOOK_AGAIN).await,
+            }
+        }
     }
 }
