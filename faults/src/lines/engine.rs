@@ -15,7 +15,7 @@ use runproof_contracts::InstanceRegistry;
 use runproof_stack::{Geth, Registry};
 
 use super::{
-    forks::{RETRACTIONS, removed},
+    forks::{RETRACTIONS, removed, standing},
     judge_on, some_time,
 };
 use crate::{
@@ -111,13 +111,12 @@ pub(crate) async fn deep(ground: &Ground, random: &mut StdRng, times: u64) -> Re
             driven.world.caught_up(&driven.geth).await?;
             let most = driven.deepest().await?;
             let depth = if random.random_bool(0.3) { most } else { random.random_range(1..=most) };
-            let (removed, before) = (
-                removed(&driven.world, head(&driven.geth).await?.0 - depth).await?,
-                driven.world.number(RETRACTIONS).await?,
-            );
+            let standing = standing(&driven.world, head(&driven.geth).await?.0 - depth).await?;
+            let before = driven.world.number(RETRACTIONS).await?;
             driven.fork(random, depth).await?;
             driven.world.caught_up(&driven.geth).await?;
             let retracted = driven.world.number(RETRACTIONS).await? - before;
+            let removed = removed(&driven.geth, &standing).await?;
             if retracted != removed {
                 let name = &driven.world.name;
                 outcome.broken.push(format!("{name}: {retracted} retractions of {removed} rows, depth {depth}"));

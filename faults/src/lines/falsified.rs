@@ -55,14 +55,15 @@ where
             allowed.store(true, Ordering::Relaxed);
             blocks += something_happens(&world, &mut load, random, 8).await?;
             let (_, head) = node::head(world.chain()?).await?;
-            let told = || async {
-                // Once a falsified answer was given, nothing but its being noticed will do.
-                match proxy.meddled() > noticed {
-                    true => Ok(status.of_endpoint(0, "faults").await? > faults),
-                    false => world.cursor_is(head).await,
-                }
-            };
-            if let Err(error) = world.until("a falsified answer is noticed", told).await {
+            let given = || async { Ok(proxy.meddled() > noticed || world.cursor_is(head).await?) };
+            let mut seen = world.until("an answer is falsified, or none was asked for", given).await;
+            // None is given between this round's count of faults and the next one's.
+            allowed.store(false, Ordering::Relaxed);
+            if seen.is_ok() && proxy.meddled() > noticed {
+                let told = || async { Ok(status.of_endpoint(0, "faults").await? > faults) };
+                seen = world.until("a falsified answer is noticed", told).await;
+            }
+            if let Err(error) = seen {
                 let ended = indexer.ended(Duration::ZERO).await;
                 outcome.broken.push(format!("{error} (the indexer: {ended:?}), see index.log"));
                 return Ok(outcome);

@@ -12,7 +12,7 @@ use crate::{
     ground::Ground,
     line::Outcome,
     load::{Load, Method},
-    node::head,
+    node::{Node, head},
     rpc_proxy::RpcProxy,
     world::{Detours, World},
 };
@@ -42,11 +42,12 @@ pub(crate) async fn deep(ground: &Ground, random: &mut StdRng, times: u64) -> Re
                 random.random_range(1..FINALIZED_BEHIND)
             };
             let method = if outcome.tried % 2 == 0 { Method::Replace } else { Method::RollBack };
-            let removed = removed(&world, head(chain).await?.0 - depth).await?;
+            let standing = standing(&world, head(chain).await?.0 - depth).await?;
             let before = world.number(RETRACTIONS).await?;
             load.reorganise(chain, random, method, depth).await?;
             world.caught_up(chain).await?;
             let retracted = world.number(RETRACTIONS).await? - before;
+            let removed = removed(chain, &standing).await?;
             if retracted != removed {
                 outcome.broken.push(format!(
                     "{}: {retracted} retractions of {removed} rows, depth {depth}, {method:?}",
@@ -67,11 +68,24 @@ pub(crate) async fn deep(ground: &Ground, random: &mut StdRng, times: u64) -> Re
 
 pub(super) const RETRACTIONS: &str = "select count(*) from journal.entry where retracts is not null";
 
-/// Rows that stand above a block.
-pub(super) async fn removed(world: &World<'_>, fork: u64) -> Result<i64> {
-    let sql =
-        "select count(*) from journal.entry where retracts is null and retracted_by is null and block_number > $1";
-    Ok(sqlx::query_scalar(sql).bind(i64::try_from(fork)?).fetch_one(&world.pool).await?)
+/// Height, hash and number of rows.
+pub(super) type BlockRows = (i64, Vec<u8>, i64);
+
+/// Blocks above a height with the rows of theirs that stand.
+pub(super) async fn standing(world: &World<'_>, above: u64) -> Result<Vec<BlockRows>> {
+    let sql = "select block_number, block_hash, count(*) from journal.entry
+               where retracts is null and retracted_by is null and block_number > $1 group by 1, 2";
+    Ok(sqlx::query_as(sql).bind(i64::try_from(above)?).fetch_all(&world.pool).await?)
+}
+
+/// Rows whose block the node does not have any more. One that is replaced by its like, empty and of the same second, is the same block.
+pub(super) async fn removed(node: &impl Node, standing: &[BlockRows]) -> Result<i64> {
+    let mut removed = 0;
+    for (number, hash, rows) in standing {
+        let now = node.provider().get_block_by_number(u64::try_from(*number)?.into()).await?;
+        removed += if now.is_some_and(|block| block.header.hash == hash[..]) { 0 } else { *rows };
+    }
+    Ok(removed)
 }
 
 /// Line 4: two nodes that share a beginning, and a proxy that leads to the one or the other.
