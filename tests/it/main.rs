@@ -20,7 +20,6 @@ mod operations;
 mod page;
 mod paper_run;
 mod quarantine;
-mod recorded_history;
 mod relay;
 mod reorganisation;
 mod revocation;

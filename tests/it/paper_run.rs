@@ -3,12 +3,12 @@
 use std::path::PathBuf;
 
 use runproof_protocol::{InstanceId, StateId, verdict::Status};
+use runproof_stack::{Pace, Recorded, Recording};
 use serde_json::Value;
 
 use crate::{
     fold,
     harness::{self, World, eventually},
-    recorded_history::RecordedHistory,
 };
 
 const RUN: &str = "data-queue-warehouse-etl-d02ebfb0-4074-436c-9d3f-f9e4e48223fc";
@@ -51,16 +51,19 @@ fn published_ids() -> Vec<StateId> {
     rows.iter().map(|row| row["state_hash"].as_str().expect("text").parse().expect("an id")).collect()
 }
 
+/// Its history, as Step Functions would serve it.
+pub fn recording() -> Recording {
+    let [model, instance, trace] = [model(), instance(), trace()].map(|path| std::fs::read(path).expect("published"));
+    Recording::of_documents(&model, &instance, &trace).expect("documents of the paper's form")
+}
+
 #[test]
 fn followed_from_its_history_it_gives_the_published_ids_and_bytes() {
     harness::run(async {
-        let history = RecordedHistory::of_documents(
-            &std::fs::read(model()).expect("the model"),
-            &std::fs::read(instance()).expect("the instance"),
-            &std::fs::read(trace()).expect("the trace"),
-        );
-        let execution = history.execution_arn.clone();
-        let world = World::builder().aws_endpoint_url(history.serve().await).build().await;
+        let recording = recording();
+        let execution = recording.execution_arn.clone();
+        let recorded = Recorded::serve(vec![recording], Pace::Ended).await.expect("a free port");
+        let world = World::builder().aws_endpoint_url(recorded.url()).build().await;
         let told = world.runproof(&["follow", &execution, "--states", "tasks", "--once"]).await;
         let id: InstanceId = told.split_whitespace().last().expect("an id").parse().expect("an id");
 

@@ -1,0 +1,245 @@
+//! A Step Functions endpoint that serves recorded executions, speaking AWS JSON 1.0 as AWS does: orders, pages and page tokens included.
+
+use std::{
+    collections::BTreeMap,
+    io,
+    net::Ipv4Addr,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use axum::{
+    Router,
+    body::Bytes,
+    extract::State,
+    http::{HeaderMap, HeaderName, StatusCode, header::CONTENT_TYPE},
+    response::{IntoResponse, Response},
+    routing::post,
+};
+use serde_json::{Value, json};
+use tokio_util::sync::{CancellationToken, DropGuard};
+
+/// One execution as it is served.
+#[derive(Debug, Clone)]
+pub struct Recording {
+    /// The execution's ARN.
+    pub execution_arn: String,
+    /// The state machine's ARN.
+    pub state_machine_arn: String,
+    /// The state machine's definition.
+    pub definition: String,
+    /// Seconds since the Unix epoch.
+    pub start_date: f64,
+    /// How it ended, such as `SUCCEEDED`.
+    pub status: String,
+    /// As GetExecutionHistory gives them, by rising id.
+    pub events: Vec<Value>,
+    /// Events a page at most, whatever the caller asks for.
+    pub page: usize,
+}
+
+/// When the events of recordings are to be seen.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Pace {
+    /// All at once: the executions have ended.
+    Ended,
+    /// As they came, counted from the moment at which they are served first: the executions run anew.
+    AsItHappened,
+}
+
+/// Recordings being served on loopback, until this is dropped.
+#[derive(Debug)]
+pub struct Recorded {
+    url: String,
+    played: Arc<Played>,
+    _serving: DropGuard,
+}
+
+#[derive(Debug)]
+struct Played {
+    recordings: BTreeMap<String, Recording>,
+    pace: Pace,
+    began: Instant,
+    calls: AtomicU64,
+}
+
+impl Recorded {
+    /// Begins to serve.
+    ///
+    /// # Errors
+    /// No port is free.
+    pub async fn serve(recordings: Vec<Recording>, pace: Pace) -> io::Result<Self> {
+        let listener = tokio::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
+        let url = format!("http://{}", listener.local_addr()?);
+        let recordings = recordings.into_iter().map(|one| (one.execution_arn.clone(), one)).collect();
+        let played = Arc::new(Played { recordings, pace, began: Instant::now(), calls: AtomicU64::new(0) });
+        let router = Router::new().route("/", post(answer)).with_state(played.clone());
+        let stop = CancellationToken::new();
+        let serving = axum::serve(listener, router).with_graceful_shutdown(stop.clone().cancelled_owned());
+        tokio::spawn(async move { serving.await });
+        Ok(Self { url, played, _serving: stop.drop_guard() })
+    }
+
+    /// The endpoint's URL.
+    pub fn url(&self) -> &str {
+        &self.url
+    }
+
+    /// Calls answered so far.
+    pub fn calls(&self) -> u64 {
+        self.played.calls.load(Ordering::Relaxed)
+    }
+}
+
+impl Recording {
+    /// The execution that a model, an instance document and the trace of its last state tell of; `None` if they are not of the paper's form.
+    pub fn of_documents(model: &[u8], instance: &[u8], trace: &[u8]) -> Option<Self> {
+        let instance: Value = serde_json::from_slice(instance).ok()?;
+        let trace: Vec<Value> = serde_json::from_slice(trace).ok()?;
+        let text = |field: &str| instance[field].as_str().map(str::to_owned);
+        let events: Vec<Value> = trace.iter().map(event).collect::<Option<_>>()?;
+        Some(Self {
+            execution_arn: text("executionArn")?,
+            state_machine_arn: text("stateMachineArn")?,
+            definition: String::from_utf8(model.to_vec()).ok()?,
+            start_date: seconds(events.first()?).floor(),
+            status: text("status")?,
+            events,
+            page: 5,
+        })
+    }
+
+    /// Events that are seen after so long.
+    fn seen(&self, pace: Pace, after: Duration) -> &[Value] {
+        let Some(first) = self.events.first().filter(|_| pace == Pace::AsItHappened) else { return &self.events };
+        let until = seconds(first) + after.as_secs_f64();
+        &self.events[..self.events.partition_point(|event| seconds(event) <= until)]
+    }
+}
+
+/// A trace's entry as the history event it was made from.
+fn event(entry: &Value) -> Option<Value> {
+    let digits = |field: &str| entry[field].as_str().and_then(|digits| digits.parse::<i64>().ok());
+    let (id, timestamp_ms) = (digits("id")?, digits("timestamp")?);
+    Some(json!({
+        "id": id,
+        "previousEventId": id - 1,
+        // As AWS sends it: seconds with a fraction.
+        "timestamp": timestamp_ms as f64 / 1000.0,
+        "type": entry["type"],
+        "stateEnteredEventDetails": {
+            "name": entry["state_name"],
+            "input": entry["task_input"],
+            "inputDetails": { "truncated": false },
+        },
+    }))
+}
+
+fn seconds(event: &Value) -> f64 {
+    event["timestamp"].as_f64().unwrap_or_default()
+}
+
+async fn answer(State(played): State<Arc<Played>>, headers: HeaderMap, body: Bytes) -> Response {
+    played.calls.fetch_add(1, Ordering::Relaxed);
+    let target = headers.get("x-amz-target").and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let Ok(request) = serde_json::from_slice::<Value>(&body) else {
+        return refused("SerializationException", "not JSON");
+    };
+    let execution = request["executionArn"].as_str().and_then(|arn| played.recordings.get(arn));
+    let of_machine = |one: &&Recording| request["stateMachineArn"].as_str() == Some(&one.state_machine_arn);
+    let machine = played.recordings.values().find(of_machine);
+    match target.strip_prefix("AWSStepFunctions.").unwrap_or_default() {
+        "ListStateMachines" => accepted(&played.state_machines()),
+        "DescribeStateMachine" => machine.map_or_else(no_machine, |one| accepted(&one.state_machine())),
+        "ListExecutions" => {
+            let all: Vec<Value> =
+                played.recordings.values().filter(of_machine).map(|one| played.execution(one)).collect();
+            machine.map_or_else(no_machine, |_| accepted(&json!({ "executions": all })))
+        }
+        "DescribeExecution" => execution.map_or_else(no_execution, |one| accepted(&played.execution(one))),
+        "DescribeStateMachineForExecution" => execution.map_or_else(no_execution, |one| accepted(&one.state_machine())),
+        "GetExecutionHistory" => execution.map_or_else(no_execution, |one| played.history(one, &request)),
+        _ => refused("UnknownOperationException", "this endpoint serves recorded executions only"),
+    }
+}
+
+impl Recording {
+    fn state_machine(&self) -> Value {
+        json!({
+            "stateMachineArn": self.state_machine_arn,
+            "name": self.state_machine_arn.rsplit(':').next(),
+            "definition": self.definition,
+            "roleArn": "arn:aws:iam::726210406721:role/recorded",
+            "type": "STANDARD",
+            "status": "ACTIVE",
+            "creationDate": self.start_date,
+            "updateDate": self.start_date,
+        })
+    }
+}
+
+impl Played {
+    fn seen<'a>(&self, recording: &'a Recording) -> &'a [Value] {
+        recording.seen(self.pace, self.began.elapsed())
+    }
+
+    fn state_machines(&self) -> Value {
+        let machines: BTreeMap<&str, Value> =
+            self.recordings.values().map(|one| (one.state_machine_arn.as_str(), one.state_machine())).collect();
+        json!({ "stateMachines": machines.into_values().collect::<Vec<_>>() })
+    }
+
+    fn execution(&self, recording: &Recording) -> Value {
+        let ended = self.seen(recording).len() == recording.events.len();
+        json!({
+            "executionArn": recording.execution_arn,
+            "stateMachineArn": recording.state_machine_arn,
+            "name": recording.execution_arn.rsplit(':').next(),
+            "status": if ended { &recording.status } else { "RUNNING" },
+            "startDate": recording.start_date,
+        })
+    }
+
+    fn history(&self, recording: &Recording, request: &Value) -> Response {
+        let seen = self.seen(recording);
+        let asked = request["maxResults"].as_u64().and_then(|most| usize::try_from(most).ok()).unwrap_or(100);
+        let from = match &request["nextToken"] {
+            Value::Null => 0,
+            token => match token.as_str().and_then(|token| token.strip_prefix("from-")?.parse::<usize>().ok()) {
+                Some(from) if from <= seen.len() => from,
+                _ => return refused("InvalidToken", "not a token of this endpoint"),
+            },
+        };
+        let to = seen.len().min(from + asked.min(recording.page));
+        let events: Vec<&Value> = match request["reverseOrder"] == json!(true) {
+            true => seen.iter().rev().skip(from).take(to - from).collect(),
+            false => seen[from..to].iter().collect(),
+        };
+        let mut page = json!({ "events": events });
+        if to < seen.len() {
+            page["nextToken"] = json!(format!("from-{to}"));
+        }
+        accepted(&page)
+    }
+}
+
+const AWS_JSON: [(HeaderName, &str); 1] = [(CONTENT_TYPE, "application/x-amz-json-1.0")];
+
+fn accepted(answer: &Value) -> Response {
+    (AWS_JSON, answer.to_string()).into_response()
+}
+
+fn no_execution() -> Response {
+    refused("ExecutionDoesNotExist", "no such execution")
+}
+
+fn no_machine() -> Response {
+    refused("StateMachineDoesNotExist", "no such state machine")
+}
+
+fn refused(kind: &str, message: &str) -> Response {
+    (StatusCode::BAD_REQUEST, AWS_JSON, json!({ "__type": kind, "message": message }).to_string()).into_response()
+}
