@@ -364,6 +364,17 @@ async fn documents_are_what_their_addresses_say(world: &World, instance: Instanc
     let url = format!("{}/{instance}/trace.json", world.site_url);
     let known = world.http.get(&url).header(header::IF_NONE_MATCH, &etag).send().await?;
     assert_eq!((known.status(), known.content_length()), (StatusCode::NOT_MODIFIED, Some(0)));
+    // Parts that lie within a state, go over several, and end with the trace.
+    for range in [0..1, 7..300, 100..bytes.len() - 1, bytes.len() - 1..bytes.len()] {
+        let asked = format!("bytes={}-{}", range.start, range.end - 1);
+        let part = world.http.get(&url).header(header::RANGE, &asked).header(header::IF_RANGE, &etag).send().await?;
+        assert_eq!(part.status(), StatusCode::PARTIAL_CONTENT, "{asked}");
+        let place = format!("bytes {}-{}/{}", range.start, range.end - 1, bytes.len());
+        assert_eq!(part.headers()[header::CONTENT_RANGE], place);
+        assert_eq!(part.bytes().await?, bytes[range], "{asked}");
+    }
+    let beyond = world.http.get(&url).header(header::RANGE, format!("bytes={}-", bytes.len())).send().await?;
+    assert_eq!(beyond.status(), StatusCode::RANGE_NOT_SATISFIABLE);
     let head = world.http.head(&url).send().await?;
     assert_eq!(
         (head.status(), head.headers()[header::CONTENT_LENGTH].to_str()?),

@@ -1,10 +1,11 @@
 //! The documents as they lie in Postgres.
 
-use std::ops::RangeInclusive;
+use std::ops::{Range, RangeInclusive};
 
+use async_stream::try_stream;
 use axum::body::Body;
 use bytes::Bytes;
-use futures::stream::{self, Stream};
+use futures::Stream;
 use runproof_protocol::{InstanceId, ModelId, StateId};
 use serde::Serialize;
 use sqlx::PgPool;
@@ -67,30 +68,46 @@ impl TracePrefix {
         self.open_len.unsigned_abs() + 1
     }
 
-    /// The document, piece by piece: it may be larger than memory should hold, and the client slower than a connection to the database
-    /// should be kept. Parts never change, so pieces read at different times fit together.
-    pub(super) fn body(self, database: PgPool) -> Body {
-        Body::from_stream(pieces(database, self.instance, self.sequence))
+    /// A range of the document's bytes, piece by piece: it may be larger than memory should hold, and the client slower than a connection to
+    /// the database should be kept. Parts never change, so pieces read at different times fit together.
+    pub(super) fn body(self, database: PgPool, range: Range<u64>) -> Body {
+        Body::from_stream(pieces(database, self, range))
     }
 }
 
 /// States read at a time.
 const PIECE: i64 = 64;
 
-fn pieces(database: PgPool, instance: Vec<u8>, last: i64) -> impl Stream<Item = sqlx::Result<Bytes>> + Send {
-    stream::try_unfold(Some(0), move |first| {
-        let (database, instance) = (database.clone(), instance.clone());
-        async move {
-            let Some(first) = first else { return Ok(None) };
-            let next = (first + PIECE <= last).then_some(first + PIECE);
-            let until = next.map_or(last, |next| next - 1);
-            let mut piece = parts(&database, &instance, first..=until).await?;
-            if next.is_none() {
+fn pieces(database: PgPool, prefix: TracePrefix, range: Range<u64>) -> impl Stream<Item = sqlx::Result<Bytes>> + Send {
+    try_stream! {
+        let (mut first, mut offset) = part_at(&database, &prefix, range.start).await?;
+        while offset < range.end {
+            let last = (first + PIECE - 1).min(prefix.sequence);
+            let mut piece = parts(&database, &prefix.instance, first..=last).await?;
+            if last == prefix.sequence {
                 piece.push(']');
             }
-            Ok(Some((Bytes::from(piece), next)))
+            let piece = Bytes::from(piece);
+            let within = |byte: u64| byte.saturating_sub(offset).min(piece.len() as u64) as usize;
+            yield piece.slice(within(range.start)..within(range.end));
+            offset += piece.len() as u64;
+            first = last + 1;
         }
-    })
+    }
+}
+
+/// The state whose part holds a byte of the document, by its sequence number, and where that part begins. The closing bracket counts as the last one's.
+async fn part_at(database: &PgPool, prefix: &TracePrefix, byte: u64) -> sqlx::Result<(i64, u64)> {
+    let (sequence, begins): (i64, i64) = sqlx::query_as(
+        "select sequence, trace_len - octet_length(part) from executor.state
+         where instance_id = $1 and sequence <= $2 and (trace_len > $3 or sequence = $2) order by sequence limit 1",
+    )
+    .bind(&prefix.instance)
+    .bind(prefix.sequence)
+    .bind(byte.cast_signed())
+    .fetch_one(database)
+    .await?;
+    Ok((sequence, begins.unsigned_abs()))
 }
 
 async fn parts(database: &PgPool, instance: &[u8], sequences: RangeInclusive<i64>) -> sqlx::Result<String> {

@@ -10,6 +10,7 @@ use axum::{
     response::{IntoResponse, Response},
     routing::{get, post},
 };
+use bytes::Bytes;
 use runproof_protocol::{InstanceId, id::sha256};
 use serde_json::json;
 use tower_http::{set_header::SetResponseHeaderLayer, timeout::TimeoutLayer};
@@ -90,12 +91,15 @@ async fn trace(State(site): State<Site>, Path(name): Path<String>, asked: Header
 }
 
 fn bytes_document(asked: &HeaderMap, hash: &str, lifetime: Lifetime, bytes: Vec<u8>) -> Response {
-    document(asked, hash, lifetime, bytes.len() as u64, || Body::from(bytes))
+    document(asked, hash, lifetime, bytes.len() as u64, |range| {
+        // A range that was found within the length.
+        Body::from(Bytes::from(bytes).slice(range.start as usize..range.end as usize))
+    })
 }
 
 fn trace_document(site: &SiteSettings, prefix: TracePrefix, lifetime: Lifetime, asked: &HeaderMap) -> Response {
     let database = site.database.clone();
-    document(asked, &prefix.state.to_string(), lifetime, prefix.len(), || prefix.clone().body(database))
+    document(asked, &prefix.state.to_string(), lifetime, prefix.len(), |range| prefix.clone().body(database, range))
 }
 
 async fn index(State(site): State<Site>, asked: HeaderMap) -> Result<Response, Failure> {
