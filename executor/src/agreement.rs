@@ -34,6 +34,8 @@ pub(crate) enum Next {
     Wait,
     /// These, in one transaction.
     Register(Vec<Registration>),
+    /// These, in one transaction after those that are on their way.
+    Continue(Vec<Registration>),
 }
 
 impl Next {
@@ -86,8 +88,22 @@ impl Executor {
             Open::Model(model) => self.next_of_model(sql, model).await,
             Open::Instance(instance) => match known.get(&instance) {
                 Some(on_chain) => self.next_of_instance(sql, instance, *on_chain).await,
-                None => Ok(Next::Wait),
+                None => self.next_after_what_is_on_its_way(sql, instance).await,
             },
+        }
+    }
+
+    /// What follows the transactions that are on their way. If one of them fails, this fails too: the contract takes states in order alone.
+    async fn next_after_what_is_on_its_way(&self, sql: &mut PgConnection, instance: InstanceId) -> eyre::Result<Next> {
+        let live = live(sql, instance).await?;
+        if !live.instance || live.terminated {
+            return Ok(Next::Wait);
+        }
+        let captured = self.captured(sql, instance, live.count).await?;
+        let then = OnChain { count: live.count, outcome: None, registered_at_block: 0 };
+        match open_registrations(captured, Some(then), true) {
+            plan if plan.is_empty() => Ok(Next::Wait),
+            plan => Ok(Next::Continue(plan)),
         }
     }
 

@@ -28,6 +28,7 @@ pub(crate) struct Batch {
     states: usize,
     limits: Limits,
     full: bool,
+    continues: bool,
 }
 
 impl Limits {
@@ -46,7 +47,7 @@ impl Limits {
 impl Batch {
     /// Nothing yet.
     pub(crate) fn new(limits: Limits) -> Self {
-        Self { registrations: Vec::new(), gas: TRANSACTION_GAS, states: 0, limits, full: false }
+        Self { registrations: Vec::new(), gas: TRANSACTION_GAS, states: 0, limits, full: false, continues: false }
     }
 
     /// Takes what belongs together, or none of it: then the batch is full. A model that another part registers already is not registered twice.
@@ -64,9 +65,21 @@ impl Batch {
         !self.full
     }
 
-    /// Whether something did not fit.
+    /// The same, of what has its place after a transaction that is on its way.
+    pub(crate) fn add_after(&mut self, plan: Vec<Registration>) -> bool {
+        let added = self.add(plan);
+        self.continues |= added;
+        added
+    }
+
+    /// Gas that it uses at most, where the node cannot tell: it knows nothing yet of the transactions on their way.
+    pub(crate) fn gas_after_others(&self) -> Option<u64> {
+        self.continues.then_some(self.gas)
+    }
+
+    /// Whether something did not fit, or nothing more does.
     pub(crate) fn is_full(&self) -> bool {
-        self.full
+        self.full || self.states >= self.limits.states
     }
 
     /// Whether there is nothing to register.

@@ -236,12 +236,15 @@ impl Chain {
         Ok(if with_pool { call.pending().await? } else { call.latest().await? })
     }
 
-    /// Signs a transaction that makes these calls of the contract at once, or all of none.
+    /// Signs a transaction that makes these calls of the contract at once, or all of none; with this limit of gas, or what the node estimates.
     ///
     /// # Errors
     /// [`SignError`].
-    pub async fn sign(&self, calls: Vec<Bytes>, nonce: u64) -> Result<Signed, SignError> {
+    pub async fn sign(&self, calls: Vec<Bytes>, nonce: u64, gas: Option<u64>) -> Result<Signed, SignError> {
         let data = self.contract.multicall(calls).calldata().clone();
+        if let Some(gas) = gas {
+            return self.sign_with(data, nonce, gas, (0, 0)).await;
+        }
         let request = self.request(data.clone(), nonce);
         let needed = self.provider.estimate_gas(request).await.map_err(refusal)?;
         if needed > self.max_gas {

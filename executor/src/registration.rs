@@ -1,7 +1,7 @@
 //! Registers what is open: all of it in one transaction, as far as it fits.
 //!
 //! Batches form by themselves. What is open when nothing is on its way is registered at once; what is captured while a transaction is on its way goes
-//! into the next one, of all instances together.
+//! into the next one, of all instances together. What fills transactions does not wait for those before.
 
 use std::time::Instant;
 
@@ -16,6 +16,9 @@ use crate::{
     plan::Registration,
     transaction,
 };
+
+/// Transactions that may be on their way. More of one sender a node may drop (geth's `txpool.accountslots`).
+const ON_THEIR_WAY: u64 = 16;
 
 /// Where the registration of something stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -68,8 +71,19 @@ impl Executor {
     }
 
     async fn register_together(&self, open: &[Open], on_their_way: u64, held: &mut Held) -> eyre::Result<Progress> {
+        for on_their_way in on_their_way..ON_THEIR_WAY {
+            let (progress, full) = self.register_next(open, on_their_way, held).await?;
+            if !full {
+                return Ok(progress);
+            }
+        }
+        Ok(Progress::Waiting)
+    }
+
+    /// Sends one transaction, if there is something for it; tells also whether it was full, so that there may be something for another.
+    async fn register_next(&self, open: &[Open], on_their_way: u64, held: &mut Held) -> eyre::Result<(Progress, bool)> {
         if open.is_empty() {
-            return Ok(Progress::Complete);
+            return Ok((Progress::Complete, false));
         }
         let mut sql = self.pool.begin().await?;
         transaction::lock_sender(&mut sql, &self.chain).await?;
@@ -77,27 +91,34 @@ impl Executor {
         let mut batch = Batch::new(Limits::of(&self.settings));
         let mut outcome = Ok(Progress::Complete);
         for one in open {
-            match self.next_alone(&mut sql, *one, &known).await {
-                Ok(Next::Nothing) => {}
-                Ok(Next::Wait) => outcome = outcome.map(|_| Progress::Waiting),
-                Ok(Next::Register(plan)) => {
-                    if !batch.add(plan) {
-                        break;
-                    }
+            let added = match self.next_alone(&mut sql, *one, &known).await {
+                Ok(Next::Nothing) => true,
+                Ok(Next::Wait) => {
+                    outcome = outcome.map(|_| Progress::Waiting);
+                    true
                 }
-                Err(error) => outcome = outcome.and(Err(failed(*one, error))),
+                Ok(Next::Register(plan)) => batch.add(plan),
+                Ok(Next::Continue(plan)) => batch.add_after(plan),
+                Err(error) => {
+                    outcome = outcome.and(Err(failed(*one, error)));
+                    true
+                }
+            };
+            if !added {
+                break;
             }
         }
         if batch.is_empty() {
             sql.commit().await?;
-            return outcome;
+            return Ok((outcome?, false));
         }
         if held.holds(&batch, on_their_way, &self.settings) {
             sql.commit().await?;
-            return outcome.map(|_| Progress::Waiting);
+            return outcome.map(|_| (Progress::Waiting, false));
         }
-        self.send(sql, batch.into_registrations()).await?;
-        outcome.map(|_| Progress::Waiting)
+        let full = batch.is_full();
+        self.send(sql, batch).await?;
+        outcome.map(|_| (Progress::Waiting, full))
     }
 
     /// What is next of one; what fails leaves nothing behind in the transaction that the others share.
@@ -109,10 +130,12 @@ impl Executor {
     }
 
     /// Signs, stores, and only then sends.
-    async fn send(&self, mut sql: Transaction<'_, Postgres>, plan: Vec<Registration>) -> eyre::Result<()> {
+    async fn send(&self, mut sql: Transaction<'_, Postgres>, batch: Batch) -> eyre::Result<()> {
         let nonce = transaction::next_nonce(&mut sql, &self.chain).await?;
+        let gas = batch.gas_after_others();
+        let plan = batch.into_registrations();
         let calls = plan.iter().map(|registration| registration.call(self.chain.issuer)).collect();
-        let signed = self.chain.sign(calls, nonce).await?;
+        let signed = self.chain.sign(calls, nonce, gas).await?;
         self.expect_ordinals(&mut sql, &plan).await?;
         transaction::store(&mut sql, self.chain.issuer, &signed, &plan).await?;
         sql.commit().await?;

@@ -1,11 +1,14 @@
 //! Many runs at once are registered together; one that the contract refuses keeps no other from it; nothing is paid above the ceiling.
 
+use alloy::providers::{Provider, ext::AnvilApi};
 use runproof_protocol::InstanceId;
+use runproof_stack::{Pace, Recorded};
 use serde_json::json;
 
 use crate::{
     crash::everything_agrees,
     harness::{self, Role, World, eventually},
+    paper_run,
 };
 
 const RUNS: usize = 5;
@@ -48,6 +51,48 @@ fn a_run_that_the_contract_refuses_keeps_no_other_from_being_registered() {
         .await
         .expect("a number");
         assert_eq!(open, 0, "nothing of the refused one was sent");
+    });
+}
+
+#[test]
+fn what_fills_several_transactions_waits_for_none_of_them() {
+    harness::run(async {
+        let recording = paper_run::recording();
+        let execution = recording.execution_arn.clone();
+        let recorded = Recorded::serve(vec![recording], Pace::Ended).await.expect("a free port");
+        let world = World::builder().own_chain().aws_endpoint_url(recorded.url()).build().await;
+        let _roles = ["site", "index", "serve"].map(|role| world.start(&[role]));
+        let (before, provider) = (world.nonce().await, world.chain().await.provider());
+        provider.anvil_set_auto_mine(false).await.expect("set");
+        let mut command = world.command(&["follow", &execution, "--states", "tasks"]);
+        command.env("RUNPROOF_EXECUTOR__MAX_BATCH", "2").env("RUNPROOF_EXECUTOR__MAX_WAIT_MS", "0");
+        let _follow = Role::start(command, world.file("follow.log", ""));
+        eventually("13 states and the end are on their way, two by two", async || {
+            let sql = "select count(distinct transaction_id) from executor.registration
+                       having sum(count) filter (where kind = 'states') = 13 and bool_or(kind = 'termination')";
+            let sent: i64 = sqlx::query_scalar(sql).fetch_optional(&world.pool).await.expect("a row")?;
+            let nonce = provider.get_transaction_count(world.issuer).pending().await.expect("the chain answers");
+            (sent >= 7 && nonce == before + sent as u64).then_some(())
+        })
+        .await;
+        world.chain().await.mine(1).await.expect("a block");
+        let (blocks, failed): (i64, i64) = eventually("all are included", async || {
+            let sql = "select count(distinct block_number), count(*) filter (where status <> 'included') from executor.transaction
+                       having bool_and(status <> 'signed')";
+            sqlx::query_as(sql).fetch_optional(&world.pool).await.expect("a row")
+        })
+        .await;
+        assert_eq!((blocks, failed), (1, 0));
+        let id: Vec<u8> =
+            sqlx::query_scalar("select instance_id from executor.instance").fetch_one(&world.pool).await.expect("one");
+        let instance = InstanceId::try_from(&id[..]).expect("32 bytes");
+        let (verdict, passed) = eventually("the end is known everywhere", async || {
+            let verified = world.verify(instance, &[]).await;
+            (verified.0.states.len() == 13).then_some(verified)
+        })
+        .await;
+        assert!(passed, "{verdict:#?}");
+        everything_agrees(&world, instance).await;
     });
 }
 
