@@ -2,7 +2,7 @@
 TOOLS := $(or $(RUNPROOF_TOOLS),$(or $(XDG_CACHE_HOME),$(HOME)/.cache)/runproof/tools)
 CARGO_DENY := $(TOOLS)/cargo-deny/bin/cargo-deny
 
-.PHONY: help setup setup-tests demo test faults fuzz contracts contracts-audit lint bench-indexer
+.PHONY: help setup setup-tests demo test faults fuzz contracts contracts-audit lint bench-indexer bench-executor
 
 help: ## This list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -49,3 +49,7 @@ lint: setup-tests ## Formatting, clippy and the dependency rules
 bench-indexer: setup ## Measures the indexer against COPY, and live; ARGS="--peer ponder --events 500000 --events 2000000"
 	cargo build -p runproof-bench --profile measure --no-default-features --features asm-keccak --bin bench-replay --bin bench-subject --bin bench-live
 	cargo run -p runproof-bench --bin bench-indexer -- --cache $(dir $(TOOLS))bench --programs target/measure $(ARGS)
+
+bench-executor: setup ## Measures the executor: one long run, many at once, the paper's; ARGS="--paper-run ../shared/reference/paper-run"
+	cargo build -p runproof --profile measure
+	cargo run -p runproof-bench --bin bench-executor -- --runproof target/measure/runproof $(ARGS)

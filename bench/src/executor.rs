@@ -1,0 +1,106 @@
+//! The executor under load: a private Postgres, chain and emulator, and the real binary that follows executions.
+
+mod figures;
+mod recordings;
+mod world;
+
+use std::{path::PathBuf, time::Instant};
+
+use alloy::providers::ext::AnvilApi;
+use aws_sdk_sfn::Client;
+use eyre::{OptionExt, Result, WrapErr};
+pub use figures::{Figures, HEADINGS};
+use futures::{StreamExt, TryStreamExt, stream};
+use runproof_stack::{Mining, Pace, Part, Ports, Recorded, Recording, Stack, StackOptions};
+use tempfile::TempDir;
+
+use self::world::World;
+
+/// Gas that a block takes: Ethereum's limit, of 2026.
+const BLOCK_GAS: u64 = 60_000_000;
+/// Executions that are being started at a time.
+const STARTING: usize = 16;
+
+/// The parts that measurements share.
+pub struct Bench {
+    runproof: PathBuf,
+    stack: Stack,
+    data: TempDir,
+}
+
+impl Bench {
+    /// Starts the parts, in a folder that goes when the bench does.
+    pub async fn start(runproof: PathBuf) -> Result<Self> {
+        let data = tempfile::Builder::new().prefix("runproof-bench").tempdir()?;
+        let parts = [Part::Postgres, Part::Chain, Part::Emulator].into();
+        let mining = Mining::EverySeconds(1);
+        let options = StackOptions { ports: Ports::free()?, parts, mining, ..StackOptions::new(data.path()) };
+        let stack = Stack::start(options).await?;
+        stack.chain()?.provider().anvil_set_block_gas_limit(BLOCK_GAS).await?;
+        Ok(Self { runproof, stack, data })
+    }
+
+    /// Ends the parts.
+    pub async fn stop(self) {
+        self.stack.stop().await;
+    }
+
+    /// One execution of so many states, which has ended: how long it takes to read, capture and register it.
+    pub async fn long(&self, states: usize, block_s: u64) -> Result<Figures> {
+        let recording = recordings::counted("long", 0, states);
+        self.recorded(&format!("long_{states}"), vec![recording], Pace::Ended, block_s).await
+    }
+
+    /// So many executions that have ended, on an engine that answers at once: the executor and the chain alone.
+    pub async fn many(&self, executions: usize, states: usize, block_s: u64) -> Result<Figures> {
+        let recordings = (0..executions).map(|nth| recordings::counted("many", nth, states)).collect();
+        self.recorded("many", recordings, Pace::Ended, block_s).await
+    }
+
+    /// An execution as it was recorded, at its own pace.
+    pub async fn replayed(&self, recording: Recording, block_s: u64) -> Result<Figures> {
+        self.recorded("replayed", vec![recording], Pace::AsItHappened, block_s).await
+    }
+
+    async fn recorded(&self, name: &str, all: Vec<Recording>, pace: Pace, block_s: u64) -> Result<Figures> {
+        let executions = all.len();
+        let definition = all.first().ok_or_eyre("nothing to replay")?.definition.clone();
+        let machine =
+            all.first().and_then(|one| one.state_machine_arn.rsplit(':').next()).unwrap_or_default().to_owned();
+        self.blocks_each(block_s).await?;
+        let served = Recorded::serve(all.clone(), pace).await?;
+        let world = World::new(self, name, served.url()).await?;
+        world.deploy(&machine, &definition).await?;
+        // What was served before, to the deployment, is not the executor's following.
+        let recorded = Recorded::serve(all, pace).await?;
+        world.configure(recorded.url())?;
+        let began = Instant::now();
+        let follower = world.follow()?;
+        let figures = world.measure(follower, executions, began, block_s).await?;
+        Ok(Figures { calls: Some(recorded.calls()), ..figures })
+    }
+
+    /// So many executions at once on the emulator, of so many states each.
+    pub async fn emulated(&self, executions: usize, states: usize, block_s: u64) -> Result<Figures> {
+        self.blocks_each(block_s).await?;
+        let emulator = self.stack.emulator()?;
+        let world = World::new(self, "emulated", &emulator.endpoint_url()).await?;
+        let machine = world.deploy("steps", &recordings::steps(states)).await?;
+        let client = Client::new(emulator.sdk_config());
+        let began = Instant::now();
+        let follower = world.follow()?;
+        let starts = (0..executions).map(|nth| {
+            client.start_execution().state_machine_arn(&machine).name(format!("run-{nth}")).input("{}").send()
+        });
+        stream::iter(starts)
+            .buffer_unordered(STARTING)
+            .try_collect::<Vec<_>>()
+            .await
+            .wrap_err("starting executions")?;
+        Ok(Figures { live: true, ..world.measure(follower, executions, began, block_s).await? })
+    }
+
+    async fn blocks_each(&self, seconds: u64) -> Result<()> {
+        Ok(self.stack.chain()?.provider().anvil_set_interval_mining(seconds).await?)
+    }
+}
