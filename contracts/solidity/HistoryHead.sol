@@ -25,7 +25,16 @@ library HistoryHead {
     {
         // The usual case is known beforehand, and saves what a copy into memory takes.
         bytes32 links = predecessors.length == 0 ? keccak256("") : keccak256(predecessors);
-        return keccak256(abi.encode(head, first, states.length, root(states), links, block.number, block.timestamp));
+        return afterRoot(head, first, states.length, root(states), links);
+    }
+
+    /// The same, by what is known of the batch: `count` states under a Merkle root, and the hash of their predecessors.
+    function afterRoot(bytes32 head, uint64 first, uint256 count, bytes32 root_, bytes32 links)
+        internal
+        view
+        returns (bytes32)
+    {
+        return keccak256(abi.encode(head, first, count, root_, links, block.number, block.timestamp));
     }
 
     /// The head after termination.

@@ -62,6 +62,22 @@ interface IInstanceRegistry {
         bytes predecessors
     );
 
+    /// @notice The instance entered `count` states, which are not told here: the issuer's site serves them.
+    /// @param first The sequence number of the first of them.
+    /// @param head The instance's head after them, as in StatesRegistered: whoever has the states computes `root`.
+    /// @param root The Merkle root of their ids, in the shape of RFC 9162: leaf = keccak256(0x00 || id), node =
+    /// keccak256(0x01 || left || right).
+    /// @param predecessorsHash keccak256 of their predecessors, as in StatesRegistered. The contract checks neither.
+    event StatesRootRegistered(
+        address indexed issuer,
+        bytes32 indexed instance,
+        uint64 first,
+        uint64 count,
+        bytes32 head,
+        bytes32 root,
+        bytes32 predecessorsHash
+    );
+
     /// @notice The instance ended with `outcome` after `count` states. Nothing can be added to it.
     /// @param head Its last head: keccak256(abi.encode(before, count, outcome, block.number, block.timestamp)).
     event InstanceTerminated(
@@ -129,6 +145,8 @@ interface IInstanceRegistry {
     error NoStates();
     /// The payload or URI exceeds `limit` bytes.
     error TooLong(uint256 limit);
+    /// The instance would have more than `limit` states, and some by their root: those cost nothing each.
+    error TooManyStates(uint64 limit);
     /// The state at `sequence` names a predecessor that does not come before it.
     error BadPredecessor(uint64 sequence);
     /// Predecessors are empty, or four bytes a state.
@@ -177,6 +195,24 @@ interface IInstanceRegistry {
         uint64 first,
         bytes32[] calldata states,
         bytes calldata predecessors
+    ) external;
+
+    /// @notice Appends states to an instance by their Merkle root alone, whatever their number: for very long runs, and by
+    /// `multicall` for many. The states are to be served by the issuer's site: while they are not, nobody can tell what was
+    /// registered. The issuer and its delegates may call.
+    /// @param first The sequence number of the first state: the instance's count.
+    /// @param count How many states.
+    /// @param root As in StatesRootRegistered.
+    /// @param predecessorsHash As in StatesRootRegistered.
+    /// @dev Reverts: NotAuthorised, UnknownInstance, AlreadyTerminated, SequenceMismatch, NoStates,
+    /// TooManyStates. Emits StatesRootRegistered.
+    function registerStatesRoot(
+        address issuer,
+        bytes32 instance,
+        uint64 first,
+        uint64 count,
+        bytes32 root,
+        bytes32 predecessorsHash
     ) external;
 
     /// @notice Seals an instance for good. The issuer and its delegates may call.

@@ -10,6 +10,9 @@ import {Rights} from "./Rights.sol";
 /// @title The registry: who may write, what is written once, and in which order
 /// @notice See IInstanceRegistry for each function. No owner, no upgrade, no ether.
 contract InstanceRegistry is Instances, Rights, Certificates {
+    /// States that an instance may have by roots: predecessors are numbered in 32 bits, and the last number means none.
+    uint64 private constant MAX_STATES = type(uint32).max;
+
     struct IssuerChain {
         bytes32 head;
         uint64 count;
@@ -58,10 +61,29 @@ contract InstanceRegistry is Instances, Rights, Certificates {
         bytes32 head = HistoryHead.afterBatch(it.head, first, states, predecessors);
         it.head = head;
         unchecked {
-            // Nobody registers 2^64 states.
+            // Nobody pays for 2^63 states, and roots stop at MAX_STATES.
             it.count = first + uint64(states.length);
         }
         emit StatesRegistered(issuer, instance, first, head, states, predecessors);
+    }
+
+    function registerStatesRoot(
+        address issuer,
+        bytes32 instance,
+        uint64 first,
+        uint64 count,
+        bytes32 root,
+        bytes32 predecessorsHash
+    ) external {
+        Instance storage it = openInstance(issuer, instance, first);
+        if (count == 0) revert NoStates();
+        // States under a root cost nothing each: without a limit they could use the numbers up.
+        if (count > MAX_STATES || first + count > MAX_STATES) revert TooManyStates(MAX_STATES);
+
+        bytes32 head = HistoryHead.afterRoot(it.head, first, count, root, predecessorsHash);
+        it.head = head;
+        it.count = first + count;
+        emit StatesRootRegistered(issuer, instance, first, count, head, root, predecessorsHash);
     }
 
     function terminateInstance(address issuer, bytes32 instance, uint64 count, Outcome outcome) external {

@@ -38,6 +38,16 @@ pub enum RegistryEvent {
         states: Vec<StateId>,
         predecessors: Vec<Option<u32>>,
     },
+    /// States were appended by their Merkle root alone.
+    StatesRootRegistered {
+        issuer: Address,
+        instance: InstanceId,
+        first: u64,
+        count: u64,
+        head: B256,
+        root: B256,
+        predecessors_hash: B256,
+    },
     /// An instance ended.
     InstanceTerminated { issuer: Address, instance: InstanceId, count: u64, outcome: Outcome, head: B256 },
     /// A right to register was given or taken. `instance` is `None` for all of the issuer's.
@@ -86,7 +96,7 @@ pub enum DecodeError {
         /// Sequence number of the first state.
         first: u64,
         /// Number of states.
-        count: usize,
+        count: u64,
     },
     /// Predecessors are none, or four bytes a state.
     #[error("{bytes} bytes of predecessors for {states} states")]
@@ -131,6 +141,18 @@ pub fn decode(log: &Log) -> Result<RegistryEvent, DecodeError> {
             issuer_head: e.issuerHead,
         },
         Abi::StatesRegistered(e) => states_registered(e)?,
+        Abi::StatesRootRegistered(e) => {
+            countable(e.first, e.count)?;
+            RegistryEvent::StatesRootRegistered {
+                issuer: e.issuer,
+                instance: e.instance.into(),
+                first: e.first,
+                count: e.count,
+                head: e.head,
+                root: e.root,
+                predecessors_hash: e.predecessorsHash,
+            }
+        }
         Abi::InstanceTerminated(e) => RegistryEvent::InstanceTerminated {
             issuer: e.issuer,
             instance: e.instance.into(),
@@ -182,12 +204,7 @@ fn one_or_all<Id: From<B256>>(id: B256) -> Option<Id> {
 
 fn states_registered(event: abi::StatesRegistered) -> Result<RegistryEvent, DecodeError> {
     let (first, count) = (event.first, event.states.len());
-    if count == 0 {
-        return Err(DecodeError::NoStates);
-    }
-    if first.checked_add(count as u64).is_none() {
-        return Err(DecodeError::SequenceOverflow { first, count });
-    }
+    countable(first, count as u64)?;
     Ok(RegistryEvent::StatesRegistered {
         issuer: event.issuer,
         instance: event.instance.into(),
@@ -196,6 +213,14 @@ fn states_registered(event: abi::StatesRegistered) -> Result<RegistryEvent, Deco
         predecessors: predecessors(&event.predecessors, first, count)?,
         states: event.states.into_iter().map(StateId).collect(),
     })
+}
+
+fn countable(first: u64, count: u64) -> Result<(), DecodeError> {
+    match first.checked_add(count) {
+        _ if count == 0 => Err(DecodeError::NoStates),
+        None => Err(DecodeError::SequenceOverflow { first, count }),
+        Some(_) => Ok(()),
+    }
 }
 
 fn predecessors(bytes: &[u8], first: u64, states: usize) -> Result<Vec<Option<u32>>, DecodeError> {

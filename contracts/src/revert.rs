@@ -49,6 +49,11 @@ fn sentence(error: &RegistryErrors) -> String {
         }
         E::NoStates(_) => "NoStates: a batch holds at least one state".into(),
         E::TooLong(errors::TooLong { limit }) => format!("TooLong: at most {limit} bytes"),
+        E::TooManyStates(errors::TooManyStates { limit }) => {
+            format!(
+                "TooManyStates: by roots an instance has at most {limit}: list the others, or start another instance"
+            )
+        }
         E::BadPredecessor(errors::BadPredecessor { sequence }) => {
             format!("BadPredecessor: the predecessor of state {sequence} must come before it")
         }

@@ -86,6 +86,26 @@ contract HistoryHandler is Test {
         it.count += uint64(batch.length);
     }
 
+    function registerStatesRoot(uint256 who, uint256 which, uint64 count, bool small, bool wrongly) external {
+        (address issuer, bytes32 instance, Ghost storage it) = pick(who, which);
+        if (small) count %= 1000;
+        uint64 first = wrongly ? it.count + 1 : it.count;
+        bool right = !wrongly && count > 0 && it.registeredAtBlock != 0 && it.outcome == Outcome.None
+            && uint256(first) + count <= type(uint32).max;
+
+        vm.prank(issuer);
+        try REGISTRY.registerStatesRoot(issuer, instance, first, count, id("root"), id("links")) {
+            require(right, "a wrong root was taken");
+        } catch {
+            require(!right, "a right root was refused");
+            return;
+        }
+        it.head = Reference.afterRoot(
+            it.head, first, count, id("root"), id("links"), vm.getBlockNumber(), vm.getBlockTimestamp()
+        );
+        it.count += count;
+    }
+
     function terminateInstance(uint256 who, uint256 which, uint8 number, bool wrongly) external {
         (address issuer, bytes32 instance, Ghost storage it) = pick(who, which);
         // Seldom, or nothing would be left to register.

@@ -33,16 +33,22 @@ library Reference {
         uint256 blockNumber,
         uint256 timestamp
     ) internal pure returns (bytes32) {
+        return afterRoot(
+            head, first, states.length, root(states, 0, states.length), keccak256(predecessors), blockNumber, timestamp
+        );
+    }
+
+    function afterRoot(
+        bytes32 head,
+        uint256 first,
+        uint256 count,
+        bytes32 root_,
+        bytes32 links,
+        uint256 blockNumber,
+        uint256 timestamp
+    ) internal pure returns (bytes32) {
         return keccak256(
-            bytes.concat(
-                head,
-                bytes32(first),
-                bytes32(states.length),
-                root(states, 0, states.length),
-                keccak256(predecessors),
-                bytes32(blockNumber),
-                bytes32(timestamp)
-            )
+            bytes.concat(head, bytes32(first), bytes32(count), root_, links, bytes32(blockNumber), bytes32(timestamp))
         );
     }
 

@@ -35,6 +35,10 @@ FOLDED = {
     "states": """
         select e ->> 'issuer' issuer, e ->> 'instance' instance, e ->> 'sequence' sequence, e ->> 'state' state, e ->> 'predecessor' predecessor
         from standing where kind = 'state_registered'""",
+    # States that the chain does not tell: the issuer's site serves the leaves of these roots.
+    "roots": """
+        select e ->> 'issuer' issuer, e ->> 'instance' instance, e ->> 'first' first, e ->> 'count' count, e ->> 'root' root
+        from standing where kind = 'states_root_registered'""",
     "certificates": """
         select b.e ->> 'subject' subject, b.e ->> 'fingerprint' fingerprint, 
                (select min(r.e ->> 'from_block') from standing r where r.kind = 'certificate_revoked' and r.e ->> 'subject' = b.e ->> 'subject'

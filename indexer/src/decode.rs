@@ -135,6 +135,11 @@ fn events(event: RegistryEvent) -> Result<Vec<Event>, String> {
                 })
                 .collect());
         }
+        // However many there are: what the chain does not tell is no entry.
+        RegistryEvent::StatesRootRegistered { issuer, instance, first, count, head, root, predecessors_hash } => {
+            countable(first.saturating_add(count))?;
+            Event::StatesRootRegistered { issuer, instance, first, count, root, predecessors_hash, head }
+        }
         RegistryEvent::ModelRegistered { issuer, model } => Event::ModelRegistered { issuer, model },
         RegistryEvent::InstanceRegistered { issuer, instance, model, ordinal, head, issuer_head } => {
             countable(ordinal)?;

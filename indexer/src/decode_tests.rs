@@ -59,6 +59,32 @@ fn a_batch_is_one_item_for_each_state() {
     assert_eq!(sequences(&forked), [(4, Some(1), 4, 0), (5, None, 4, 1)]);
 }
 
+fn root(first: u64, count: u64) -> LogData {
+    InstanceRegistry::StatesRootRegistered {
+        issuer: Address::repeat_byte(1),
+        instance: B256::repeat_byte(2),
+        first,
+        count,
+        head: B256::repeat_byte(3),
+        root: B256::repeat_byte(4),
+        predecessorsHash: B256::repeat_byte(5),
+    }
+    .encode_log_data()
+}
+
+#[test]
+fn a_root_is_one_item_however_many_states_it_stands_for() {
+    let decoded = decode(ContractKind::Registry, &[block([root(3, 1 << 62), root(3, u64::MAX - 3), root(3, 0)])]);
+    assert_eq!(decoded.items.len(), 1);
+    let Event::StatesRootRegistered { first, count, root, predecessors_hash, .. } = decoded.items[0].event else {
+        panic!("{:?}", decoded.items)
+    };
+    let words = (B256::repeat_byte(4), B256::repeat_byte(5));
+    assert_eq!((first, count, (root, predecessors_hash)), (3, 1 << 62, words));
+    assert!(decoded.quarantined[0].reason.contains("was never counted to"), "{:?}", decoded.quarantined);
+    assert!(decoded.quarantined[1].reason.contains("without states"), "{:?}", decoded.quarantined);
+}
+
 #[test]
 fn what_cannot_be_an_event_is_kept_with_its_reason_and_the_rest_goes_on() {
     let garbage = LogData::new_unchecked(vec![B256::repeat_byte(0xee)], Bytes::from_static(b"\0\xff"));
@@ -74,7 +100,8 @@ proptest! {
     #[test]
     fn any_bytes_are_decoded_or_quarantined_and_never_lost(
         topics in prop::collection::vec(prop::sample::select(vec![
-            InstanceRegistry::StatesRegistered::SIGNATURE_HASH, InstanceRegistry::CertificateBound::SIGNATURE_HASH, B256::ZERO,
+            InstanceRegistry::StatesRegistered::SIGNATURE_HASH, InstanceRegistry::StatesRootRegistered::SIGNATURE_HASH,
+            InstanceRegistry::CertificateBound::SIGNATURE_HASH, B256::ZERO,
         ]), 0..5),
         data in prop::collection::vec(any::<u8>(), 0..400),
     ) {

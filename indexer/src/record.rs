@@ -100,7 +100,8 @@ impl<'a> Columns<'a> {
             Event::ItrexCertificateRegistered { fingerprint, .. } => {
                 Self { content: Some(fingerprint.as_slice()), ..none }
             }
-            Event::InstanceTerminated { .. }
+            Event::StatesRootRegistered { .. }
+            | Event::InstanceTerminated { .. }
             | Event::DelegateSet { .. }
             | Event::ParticipantSet { .. }
             | Event::ParticipationSet { .. }

@@ -46,6 +46,23 @@ pub enum Event {
         /// Sequence number of the first state of its batch.
         batch: u64,
     },
+    /// States were entered that the chain does not tell, only what is hashed into the head: see [`crate::head::Range`].
+    StatesRootRegistered {
+        /// Who issued them: the namespace, also where a delegate sent it.
+        issuer: Address,
+        /// The run.
+        instance: InstanceId,
+        /// Sequence number of the first of them, from 0.
+        first: u64,
+        /// How many.
+        count: u64,
+        /// Root of the Merkle tree over their ids.
+        root: B256,
+        /// Keccak-256 of their predecessors.
+        predecessors_hash: B256,
+        /// Head of the run's chain after them.
+        head: B256,
+    },
     /// A run ended; its count is sealed.
     InstanceTerminated {
         /// Who issued it.
@@ -201,6 +218,7 @@ impl Event {
             Self::ModelRegistered { .. } => "model_registered",
             Self::InstanceRegistered { .. } => "instance_registered",
             Self::StateRegistered { .. } => "state_registered",
+            Self::StatesRootRegistered { .. } => "states_root_registered",
             Self::InstanceTerminated { .. } => "instance_terminated",
             Self::DelegateSet { .. } => "delegate_set",
             Self::ParticipantSet { .. } => "participant_set",
@@ -232,6 +250,7 @@ impl Event {
             Self::ModelRegistered { issuer, .. }
             | Self::InstanceRegistered { issuer, .. }
             | Self::StateRegistered { issuer, .. }
+            | Self::StatesRootRegistered { issuer, .. }
             | Self::InstanceTerminated { issuer, .. }
             | Self::DelegateSet { issuer, .. }
             | Self::ParticipantSet { issuer, .. }
@@ -256,6 +275,7 @@ impl Event {
         match self {
             Self::InstanceRegistered { instance, .. }
             | Self::StateRegistered { instance, .. }
+            | Self::StatesRootRegistered { instance, .. }
             | Self::InstanceTerminated { instance, .. }
             | Self::TransitionRequested { instance, .. }
             | Self::ItrexInstanceRegistered { instance, .. }

@@ -6,7 +6,7 @@
 use alloy_primitives::{Address, B256, U256, keccak256};
 use serde::{Deserialize, Serialize};
 
-use crate::{InstanceId, ModelId, StateId};
+use crate::{InstanceId, ModelId, StateId, merkle::MerkleTree};
 
 /// How a run ended. The numbers are the contract's.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -67,6 +67,39 @@ pub struct Batch {
     pub block_timestamp_s: u64,
 }
 
+/// What a head takes in of the states that one call registers: all that the chain knows of them if they are registered by their root.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Range {
+    /// Sequence number of the first state, from 0.
+    pub first: u64,
+    /// How many states.
+    pub count: u64,
+    /// Root of their [`MerkleTree`].
+    pub root: B256,
+    /// Keccak-256 of their [encoded](encode_predecessors) predecessors.
+    pub predecessors_hash: B256,
+    /// Block of the registration.
+    pub block_number: u64,
+    /// That block's time, Unix seconds.
+    pub block_timestamp_s: u64,
+}
+
+impl Batch {
+    /// What the head takes in of it.
+    pub fn range(&self) -> Range {
+        let mut tree = MerkleTree::default();
+        tree.extend(self.states.iter().copied());
+        Range {
+            first: self.first,
+            count: tree.len(),
+            root: tree.close().0,
+            predecessors_hash: keccak256(encode_predecessors(&self.predecessors)),
+            block_number: self.block_number,
+            block_timestamp_s: self.block_timestamp_s,
+        }
+    }
+}
+
 fn words(words: &[B256]) -> B256 {
     keccak256(words.concat())
 }
@@ -89,35 +122,25 @@ pub fn genesis(registry: Registry, issuer: Address, instance: InstanceId, model:
 
 /// Head after `batch` follows `head`.
 pub fn extend(head: B256, batch: &Batch) -> B256 {
+    extend_by(head, &batch.range())
+}
+
+/// Head after the states of `range` follow `head`, whether they are known or not.
+pub fn extend_by(head: B256, range: &Range) -> B256 {
     words(&[
         head,
-        number(batch.first),
-        number(batch.states.len() as u64),
-        merkle_root(&batch.states),
-        keccak256(encode_predecessors(&batch.predecessors)),
-        number(batch.block_number),
-        number(batch.block_timestamp_s),
+        number(range.first),
+        number(range.count),
+        range.root,
+        range.predecessors_hash,
+        number(range.block_number),
+        number(range.block_timestamp_s),
     ])
 }
 
 /// Head after termination, which seals the count and the outcome.
 pub fn seal(head: B256, count: u64, outcome: Outcome, block_number: u64, block_timestamp_s: u64) -> B256 {
     words(&[head, number(count), number(outcome as u64), number(block_number), number(block_timestamp_s)])
-}
-
-/// Merkle tree hash in the shape of RFC 9162, section 2.1, with Keccak-256. An empty tree, which the contract refuses, has the zero hash.
-pub fn merkle_root(states: &[StateId]) -> B256 {
-    let mut level: Vec<B256> = states.iter().map(|state| keccak256([&[0u8], state.as_slice()].concat())).collect();
-    while level.len() > 1 {
-        level = level
-            .chunks(2)
-            .map(|pair| match pair {
-                [left, right] => keccak256([&[1u8], left.as_slice(), right.as_slice()].concat()),
-                odd => odd[0],
-            })
-            .collect();
-    }
-    level.first().copied().unwrap_or_default()
 }
 
 /// Marks a state without predecessor in the contract's encoding.
@@ -145,27 +168,11 @@ mod tests {
 
     use super::*;
 
-    /// RFC 9162's recursive definition, beside the level-by-level one above.
-    fn recursive_root(states: &[StateId]) -> B256 {
-        match states {
-            [one] => keccak256([&[0u8], one.as_slice()].concat()),
-            _ => {
-                let (left, right) = states.split_at(states.len().next_power_of_two() / 2);
-                keccak256([&[1u8], recursive_root(left).as_slice(), recursive_root(right).as_slice()].concat())
-            }
-        }
-    }
-
     fn states(n: u8) -> Vec<StateId> {
         (0..n).map(|k| StateId::of(&[k])).collect()
     }
 
     proptest! {
-        #[test]
-        fn root_is_that_of_rfc_9162(n in 1u8..70) {
-            prop_assert_eq!(merkle_root(&states(n)), recursive_root(&states(n)));
-        }
-
         #[test]
         fn dropping_or_swapping_states_changes_the_head(n in 2u8..30, k in 0usize..28) {
             let batch = |states| Batch { first: 0, states, predecessors: vec![], block_number: 1, block_timestamp_s: 2 };

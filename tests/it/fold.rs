@@ -9,7 +9,7 @@ use alloy::primitives::{Address, B256};
 use runproof_protocol::{
     Fingerprint, InstanceId, ModelId, StateId,
     event::{Event, JournalEntry, Origin},
-    head::{self, Batch, Outcome, Registry},
+    head::{self, Batch, Outcome, Range, Registry},
 };
 use sqlx::{PgPool, Row, types::Json};
 
@@ -43,10 +43,14 @@ pub struct Instance {
     pub model: ModelId,
     /// Its place among the issuer's.
     pub ordinal: u64,
-    /// In order.
+    /// States in all, those under roots included.
+    pub count: u64,
+    /// Those that the chain tells, in order.
     pub states: Vec<StateId>,
     /// The predecessor of each.
     pub predecessors: Vec<Option<u32>>,
+    /// Where the others are: sequence number of the first, how many, and their root.
+    pub roots: Vec<(u64, u64, B256)>,
     /// How it ended.
     pub outcome: Option<Outcome>,
     /// Recomputed; equals the contract's if nothing is missing, doubled or out of order.
@@ -126,16 +130,28 @@ impl Folded {
             }
             Event::InstanceRegistered { issuer, instance, model, ordinal, .. } => {
                 let head = head::genesis(registry, issuer, instance, model, ordinal);
-                let run = Instance { model, ordinal, states: vec![], predecessors: vec![], outcome: None, head };
+                let (states, predecessors, roots) = (vec![], vec![], vec![]);
+                let run = Instance { model, ordinal, count: 0, states, predecessors, roots, outcome: None, head };
                 once(self.instances.insert((issuer, instance), run).is_none())?;
             }
             Event::StateRegistered { issuer, instance, .. } => {
                 self.running(issuer, instance, *position)?.extend(entries)?;
             }
+            Event::StatesRootRegistered { issuer, instance, first, count, root, predecessors_hash, head: told } => {
+                let run = self.running(issuer, instance, *position)?;
+                let Origin { block_number, block_timestamp_s, .. } = *origin;
+                let range = Range { first, count, root, predecessors_hash, block_number, block_timestamp_s };
+                run.head = head::extend_by(run.head, &range);
+                if run.count != first || run.head != told {
+                    return Err(format!("{position} registers {range:?} with head {told}, folded {run:?}"));
+                }
+                run.count += count;
+                run.roots.push((first, count, root));
+            }
             Event::InstanceTerminated { issuer, instance, count, outcome, head: told } => {
                 let run = self.running(issuer, instance, *position)?;
                 run.head = head::seal(run.head, count, outcome, origin.block_number, origin.block_timestamp_s);
-                if run.states.len() as u64 != count || run.head != told {
+                if run.count != count || run.head != told {
                     return Err(format!("{position} seals {count} states with head {told}, folded {run:?}"));
                 }
                 run.outcome = Some(outcome);
@@ -178,25 +194,26 @@ impl Folded {
 impl Instance {
     /// Appends the states of one log.
     fn extend(&mut self, entries: &[JournalEntry]) -> Result<(), String> {
-        let first = self.states.len();
+        let (first, begun) = (self.count, self.states.len());
         for (item, entry) in entries.iter().enumerate() {
             let Event::StateRegistered { state, sequence, predecessor, batch, .. } = entry.event else {
                 return Err(format!("{} shares a log with states", entry.position));
             };
-            let expected = (self.states.len() as u64, first as u64, item as u64);
+            let expected = (self.count, first, item as u64);
             let in_order = entry.origin.place.is_some_and(|place| (sequence, batch, place.item_index) == expected);
             if !in_order {
                 return Err(format!("{} is out of order: {entry:?}", entry.position));
             }
             self.states.push(state);
             self.predecessors.push(predecessor);
+            self.count += 1;
         }
         let Some(Origin { block_number, block_timestamp_s, .. }) = entries.first().map(|entry| entry.origin) else {
             return Ok(());
         };
-        let predecessors = head::shorten_predecessors(first as u64, self.predecessors[first..].to_vec());
-        let states = self.states[first..].to_vec();
-        let batch = Batch { first: first as u64, states, predecessors, block_number, block_timestamp_s };
+        let predecessors = head::shorten_predecessors(first, self.predecessors[begun..].to_vec());
+        let states = self.states[begun..].to_vec();
+        let batch = Batch { first, states, predecessors, block_number, block_timestamp_s };
         self.head = head::extend(self.head, &batch);
         Ok(())
     }

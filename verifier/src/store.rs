@@ -54,7 +54,7 @@ const TOUCHED: &str = "
     ), touched as (
         select issuer, instance_id, max(position) as position,
                max(block_number) filter (where retracts is null and retracted_by is null) as block_number
-        from entry where kind in ('instance_registered', 'state_registered', 'instance_terminated',
+        from entry where kind in ('instance_registered', 'state_registered', 'states_root_registered', 'instance_terminated',
                                  'itrex_instance_registered', 'itrex_state_registered', 'itrex_instance_terminated')
         group by issuer, instance_id
         union all

@@ -16,14 +16,16 @@ const ACTIVITY: &str = "
     select address,
            count(*) filter (where kind = 'model_registered') as models,
            count(*) filter (where kind in ('instance_registered', 'itrex_instance_registered')) as instances,
-           count(*) filter (where kind in ('state_registered', 'itrex_state_registered')) as states,
+           (count(*) filter (where kind in ('state_registered', 'itrex_state_registered')) + coalesce(sum(under_root), 0))::bigint as states,
            count(*) filter (where kind = 'transition_requested') as requests,
            min(block_timestamp_s) as first_seen_s, max(block_timestamp_s) as last_seen_s
     from (
-        select issuer as address, kind, block_timestamp_s from journal.applied
+        select issuer as address, kind, block_timestamp_s,
+               case when kind = 'states_root_registered' then (event ->> 'count')::bigint end as under_root
+        from journal.applied
         where kind <> 'transition_requested' and position <= $1 and (retracted_by is null or retracted_by > $1)
         union all
-        select decode(substr(event ->> 'participant', 3), 'hex'), kind, block_timestamp_s from journal.applied
+        select decode(substr(event ->> 'participant', 3), 'hex'), kind, block_timestamp_s, null from journal.applied
         where kind in ('transition_requested', 'participant_set') and position <= $1 and (retracted_by is null or retracted_by > $1)
     ) activity
     where ($2::bytea is null or address = $2) and ($3::bytea is null or address > $3)

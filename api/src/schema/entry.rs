@@ -19,6 +19,8 @@ pub(crate) enum EventKind {
     InstanceRegistered,
     /// A state was entered.
     StateRegistered,
+    /// States were entered that the chain does not tell, but by the root of a Merkle tree.
+    StatesRootRegistered,
     /// A run ended; its count is sealed.
     InstanceTerminated,
     /// Somebody may, or may no more, register on the issuer's behalf.

@@ -1,7 +1,7 @@
 //! Instances: runs of models.
 
 use async_graphql::{ComplexObject, Context, Enum, Result, SimpleObject};
-use runproof_migrations::entity::{instance, state, termination};
+use runproof_migrations::entity::{instance, state, states_root, termination};
 use sea_orm::{ColumnTrait, DatabaseConnection, QueryFilter};
 
 use super::{
@@ -13,6 +13,7 @@ use super::{
     scalars::{Address, ContentId, Hash, Long, Position},
     snapshot::Journaled,
     state::State,
+    states_root::StatesRoot,
     verdict::InstanceVerdict,
 };
 
@@ -52,7 +53,7 @@ impl Instance {
         Ok(row.map(|row| Model::new(row, self.as_of)))
     }
 
-    /// The states that it entered, in order.
+    /// The states that it entered and the chain tells, in order. Those that `roots` stand for are not among them.
     #[graphql(complexity = "paging::cost(first, last, child_complexity)")]
     async fn states(
         &self,
@@ -70,7 +71,25 @@ impl Instance {
         paging::read(database, select, window, self.as_of, |row| State::new(row, self.as_of)).await
     }
 
-    /// How many states it has entered.
+    /// Merkle roots over states that the chain does not tell, in order.
+    #[graphql(complexity = "paging::cost(first, last, child_complexity)")]
+    async fn roots(
+        &self,
+        context: &Context<'_>,
+        first: Option<i32>,
+        after: Option<String>,
+        last: Option<i32>,
+        before: Option<String>,
+    ) -> Result<Page<StatesRoot>> {
+        let window = Window::new(first, after, last, before)?;
+        let select = states_root::Entity::held(self.as_of)
+            .filter(states_root::Column::Issuer.eq(self.issuer.0.clone()))
+            .filter(states_root::Column::InstanceId.eq(self.instance_id.0.clone()));
+        let database = context.data::<DatabaseConnection>()?;
+        paging::read(database, select, window, self.as_of, |row| StatesRoot::new(row, self.as_of)).await
+    }
+
+    /// How many states it has entered, those that `roots` stand for included.
     async fn state_count(&self, context: &Context<'_>) -> Result<Long> {
         let count = context.data::<Batched>()?.load_one(CountAt(self.as_of, self.key())).await.map_err(unavailable)?;
         Ok(Long(count.unwrap_or(0)))

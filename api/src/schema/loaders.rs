@@ -3,7 +3,7 @@
 use std::{collections::HashMap, sync::Arc};
 
 use async_graphql::dataloader::{DataLoader, Loader};
-use runproof_migrations::entity::{instance, instance_verdict, model, state, state_verdict, termination};
+use runproof_migrations::entity::{instance, instance_verdict, model, state, state_verdict, states_root, termination};
 use sea_orm::{
     ColumnTrait, DatabaseConnection, DbErr, EntityTrait, QueryFilter, QuerySelect,
     sea_query::{Expr, ExprTrait, IntoValueTuple},
@@ -134,7 +134,7 @@ impl Loader<CountAt> for Rows {
             by_position(keys, |CountAt(as_of, key)| (*as_of, (key.issuer.clone(), key.instance.clone())))
         {
             let rows: Vec<(Vec<u8>, Vec<u8>, i64)> = state::Entity::held(as_of)
-                .filter(among([Column::Issuer, Column::InstanceId], keys))
+                .filter(among([Column::Issuer, Column::InstanceId], keys.clone()))
                 .select_only()
                 .columns([Column::Issuer, Column::InstanceId])
                 .column_as(Column::Position.count(), "states")
@@ -143,12 +143,31 @@ impl Loader<CountAt> for Rows {
                 .into_tuple()
                 .all(&self.0)
                 .await?;
-            found.extend(
-                rows.into_iter().map(|(issuer, instance, count)| (CountAt(as_of, run(&issuer, &instance)), count)),
-            );
+            let under_roots = states_under_roots(&self.0, as_of, keys).await?;
+            for (issuer, instance, count) in rows.into_iter().chain(under_roots) {
+                *found.entry(CountAt(as_of, run(&issuer, &instance))).or_default() += count;
+            }
         }
         Ok(found)
     }
+}
+
+async fn states_under_roots(
+    database: &DatabaseConnection,
+    as_of: i64,
+    keys: Vec<(Vec<u8>, Vec<u8>)>,
+) -> Result<Vec<(Vec<u8>, Vec<u8>, i64)>, DbErr> {
+    use states_root::Column;
+    states_root::Entity::held(as_of)
+        .filter(among([Column::Issuer, Column::InstanceId], keys))
+        .select_only()
+        .columns([Column::Issuer, Column::InstanceId])
+        .column_as(Expr::col(Column::Count).sum().cast_as("bigint"), "states")
+        .group_by(Column::Issuer)
+        .group_by(Column::InstanceId)
+        .into_tuple()
+        .all(database)
+        .await
 }
 
 impl Loader<StateAt> for Rows {

@@ -14,6 +14,7 @@ mod query;
 pub(crate) mod scalars;
 pub(crate) mod snapshot;
 mod state;
+mod states_root;
 mod subscription;
 mod verdict;
 

@@ -1,7 +1,7 @@
 //! As of which position a request is answered.
 
 use async_graphql::{Context, Error, Result};
-use runproof_migrations::entity::{certificate, entry, instance, model, state, termination};
+use runproof_migrations::entity::{certificate, entry, instance, model, state, states_root, termination};
 use sea_orm::{ColumnTrait, Condition, EntityTrait, QueryFilter, Select};
 
 use super::scalars::Position;
@@ -58,4 +58,4 @@ macro_rules! journaled {
         }
     )*};
 }
-journaled!(model, instance, state, termination, certificate, entry);
+journaled!(model, instance, state, states_root, termination, certificate, entry);

@@ -128,14 +128,51 @@ async fn measure_batches(chain: &Chain, figures: &mut Figures) -> Result<()> {
     figures.add_states("batch_of_100", &register(100, false).await?, 100, None);
     figures.add_states("batch_of_1000", &register(1_000, false).await?, 1_000, Some(1_450));
     figures.add_states("batch_of_1000_with_predecessors", &register(1_000, true).await?, 1_000, None);
+    let call = abi::registerStatesRootCall {
+        issuer: chain.issuer.address(),
+        instance: id("instance", 1),
+        first,
+        count: 1_000,
+        root: id("root", 0),
+        predecessorsHash: id("predecessors", 0),
+    };
+    figures.add_states("root_of_1000", &chain.send(call).await?, 1_000, Some(50));
+    figures.add_states(
+        "ten_roots_of_1000_in_one_multicall",
+        &chain.send(ten_roots(chain).await?).await?,
+        10_000,
+        Some(50),
+    );
     let call = abi::terminateInstanceCall {
         issuer: chain.issuer.address(),
         instance: id("instance", 1),
-        count: first,
+        count: first + 1_000,
         outcome: 1,
     };
     figures.add("termination", &chain.send(call).await?, None);
     Ok(())
+}
+
+/// 1,000 states of each of ten instances, which have one state each before.
+async fn ten_roots(chain: &Chain) -> Result<abi::multicallCall> {
+    let (issuer, model) = (chain.issuer.address(), id("model", 0));
+    let mut roots = Vec::new();
+    for instance in (10..20).map(|n| id("instance", n)) {
+        chain.send(abi::registerInstanceCall { model, instance }).await?;
+        let states = states(0, 1);
+        chain.send(abi::registerStatesCall { issuer, instance, first: 0, states, predecessors: Bytes::new() }).await?;
+        let (root, predecessors_hash) = (keccak256(instance), keccak256([]));
+        let call = abi::registerStatesRootCall {
+            issuer,
+            instance,
+            first: 1,
+            count: 1_000,
+            root,
+            predecessorsHash: predecessors_hash,
+        };
+        roots.push(call.abi_encode().into());
+    }
+    Ok(abi::multicallCall { calls: roots })
 }
 
 /// Model, instance, states and termination in one transaction.

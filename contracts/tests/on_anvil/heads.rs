@@ -12,7 +12,7 @@ use runproof_contracts::{
 };
 use runproof_protocol::{
     InstanceId,
-    head::{self, Batch, Outcome, Registry},
+    head::{self, Batch, Outcome, Range, Registry},
 };
 
 use crate::anvil::Chain;
@@ -51,6 +51,11 @@ async fn fold_of_the_logs_is_the_head_in_storage() -> Result<()> {
                 head = head::extend(head, &Batch { first, states, predecessors, block_number, block_timestamp_s });
                 told
             }
+            RegistryEvent::StatesRootRegistered { first, count, root, predecessors_hash, head: told, .. } => {
+                let range = Range { first, count, root, predecessors_hash, block_number, block_timestamp_s };
+                head = head::extend_by(head, &range);
+                told
+            }
             RegistryEvent::InstanceTerminated { count, outcome, head: told, .. } => {
                 head = head::seal(head, count, outcome, block_number, block_timestamp_s);
                 told
@@ -65,7 +70,7 @@ async fn fold_of_the_logs_is_the_head_in_storage() -> Result<()> {
     let values: Vec<B256> = proof.storage_proof.iter().map(|slot| slot.value.into()).collect();
     let stored = read_instance([values[0], values[1], values[2]])?.wrap_err("the instance is in storage")?;
     assert_eq!(stored.head, head);
-    assert_eq!((stored.model.0, stored.count, stored.ordinal), (MODEL, 121, 1));
+    assert_eq!((stored.model.0, stored.count, stored.ordinal), (MODEL, 1121, 1));
     assert_eq!(stored.outcome, Some(Outcome::Failed));
 
     let told = chain.registry.instanceOf(issuer, INSTANCE.0).call().await?;
@@ -96,6 +101,16 @@ async fn register_a_run(chain: &Chain) -> Result<()> {
         chain.send(abi::registerStatesCall { issuer, instance: INSTANCE.0, first, states, predecessors }).await?;
         first += n;
     }
+    let call = abi::registerStatesRootCall {
+        issuer,
+        instance: INSTANCE.0,
+        first,
+        count: 1_000,
+        root: B256::repeat_byte(0x55),
+        predecessorsHash: B256::repeat_byte(0x66),
+    };
+    chain.send(call).await?;
+    first += 1_000;
     let state = vec![B256::repeat_byte(0x44)];
     chain
         .send(abi::registerStatesCall {

@@ -13,7 +13,7 @@ use runproof_contracts::InstanceRegistry;
 use runproof_protocol::{
     InstanceId, ModelId,
     event::{Event, Origin},
-    head::{self, Batch, Outcome, Registry},
+    head::{self, Batch, Outcome, Range, Registry},
 };
 
 use super::{
@@ -97,6 +97,13 @@ fn fold(registry: Registry, items: &[Item]) -> (BTreeMap<(Address, InstanceId), 
                     run.extend(*first, log);
                 }
             }
+            Event::StatesRootRegistered { issuer, instance, first, count, root, predecessors_hash, .. } => {
+                let Origin { block_number, block_timestamp_s, .. } = *origin;
+                let (first, count, root, predecessors_hash) = (*first, *count, *root, *predecessors_hash);
+                if let Some(run) = runs.get_mut(&(*issuer, *instance)) {
+                    run.take_in(&Range { first, count, root, predecessors_hash, block_number, block_timestamp_s });
+                }
+            }
             Event::InstanceTerminated { issuer, instance, count, outcome, .. } => {
                 if let Some(run) = runs.get_mut(&(*issuer, *instance)) {
                     run.seal(*count, *outcome, origin);
@@ -124,8 +131,12 @@ impl Run {
         }
         let Origin { block_number, block_timestamp_s, .. } = log[0].origin;
         let predecessors = head::shorten_predecessors(first, predecessors);
-        self.count += states.len() as u64;
-        self.head = head::extend(self.head, &Batch { first, states, predecessors, block_number, block_timestamp_s });
+        self.take_in(&Batch { first, states, predecessors, block_number, block_timestamp_s }.range());
+    }
+
+    fn take_in(&mut self, range: &Range) {
+        self.count = self.count.saturating_add(range.count);
+        self.head = head::extend_by(self.head, range);
     }
 
     fn seal(&mut self, count: u64, outcome: Outcome, origin: &Origin) {

@@ -45,6 +45,7 @@ pub(super) fn touched(event: &Event) -> Option<InstanceKey> {
     match event {
         Event::InstanceRegistered { issuer, instance, .. }
         | Event::StateRegistered { issuer, instance, .. }
+        | Event::StatesRootRegistered { issuer, instance, .. }
         | Event::InstanceTerminated { issuer, instance, .. } => Some((*issuer, *instance)),
         _ => None,
     }
@@ -83,6 +84,10 @@ impl Snapshot {
                 // The contract counts states from 0 by ones.
                 self.state_count = sequence + 1;
                 self.newest_state = Some(State { state, sequence, predecessor, origin });
+            }
+            Event::StatesRootRegistered { first, count, .. } => {
+                self.state_count = first + count;
+                self.newest_state = None;
             }
             Event::InstanceTerminated { outcome, head, .. } => {
                 self.termination = Some(Termination { outcome, head, origin });
@@ -146,6 +151,17 @@ mod tests {
         assert_eq!((one_by_one.position, one_by_one.state_count, one_by_one.has_ended()), (9, 2, true));
         // Of the states the newest is enough.
         assert_eq!(Snapshot::as_of(9, &[registered, second, ended]), Some(one_by_one));
+    }
+
+    #[test]
+    fn states_under_a_root_are_counted_and_the_newest_is_not_told() {
+        let [registered, first, ..] = run();
+        let (issuer, instance) = KEY;
+        let (root, predecessors_hash, head) = (B256::ZERO, B256::ZERO, B256::ZERO);
+        let (begun, count) = (1, 1000);
+        let root = Event::StatesRootRegistered { issuer, instance, first: begun, count, root, predecessors_hash, head };
+        let after = Snapshot::as_of(8, &[registered, first, entry(8, root)]).expect("it is registered");
+        assert_eq!((after.state_count, after.newest_state), (1001, None));
     }
 
     #[test]

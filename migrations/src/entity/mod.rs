@@ -8,4 +8,5 @@ pub mod model;
 pub mod source;
 pub mod state;
 pub mod state_verdict;
+pub mod states_root;
 pub mod termination;

@@ -143,6 +143,13 @@ create view journal.state as
           and (p.retracted_by is null or p.retracted_by > s.position)) n
     where s.kind = 'itrex_state_registered';
 
+-- States that the chain does not tell. Which they are is in the leaves that the issuer's site serves: a verdict tells of those that make the root.
+create view journal.states_root as
+    select position, retracted_by, issuer, instance_id, (event ->> 'first')::bigint as first, (event ->> 'count')::bigint as count,
+           decode(substr(event ->> 'root', 3), 'hex') as root, decode(substr(event ->> 'predecessors_hash', 3), 'hex') as predecessors_hash,
+           block_number, block_hash, block_timestamp_s, transaction_hash, finality
+    from journal.applied where kind = 'states_root_registered';
+
 create view journal.certificate as
     select c.position, c.retracted_by,
            case c.kind when 'certificate_bound' then c.issuer else decode(substr(c.event ->> 'subject', 3), 'hex') end as subject, c.content_id as fingerprint, c.event ->> 'uri' as uri,

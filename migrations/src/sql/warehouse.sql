@@ -82,6 +82,12 @@ create view warehouse.f_state as
            encode(instance_id, 'hex') as instance_hash, sequence, event_item, issuer_address, engine_id, finality
     from warehouse.registration where kind in ('state_registered', 'itrex_state_registered');
 
+-- States that the chain does not tell, by the root of the Merkle tree over them.
+create view warehouse.f_states_root as
+    select event ->> 'root' as root_hash, transaction_hash, event_index, "timestamp", registered_at, encode(instance_id, 'hex') as instance_hash,
+           (event ->> 'first')::bigint as first_sequence, (event ->> 'count')::bigint as state_count, issuer_address, engine_id, finality
+    from warehouse.registration where kind = 'states_root_registered';
+
 -- A transition is a state's link to the one it was entered from, registered with it; of the paper's contract, what somebody registered as one.
 create view warehouse.f_transition as
     select encode(pre.content_id, 'hex') as pre_state_hash, encode(post.content_id, 'hex') as post_state_hash, post.transaction_hash,

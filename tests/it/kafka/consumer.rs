@@ -100,12 +100,17 @@ pub fn expected(folded: &Folded) -> BTreeMap<String, BTreeSet<String>> {
     assert!(folded.delegates.is_empty() && folded.participants.is_empty() && folded.requests.is_empty());
     let states = folded.instances.iter().flat_map(|((issuer, instance), run)| {
         let states = run.states.iter().zip(&run.predecessors).enumerate();
+        assert!(run.roots.is_empty(), "the places of states among roots are not told here");
         states.map(move |(sequence, (state, predecessor))| {
             json!({"issuer": issuer, "instance": instance, "sequence": sequence, "state": state, "predecessor": predecessor})
         })
     });
     let levels = folded.levels.iter().map(|(kind, block)| json!({"kind": kind, "block_number": block}));
-    let tables: [(&str, Vec<Value>); 10] = [
+    let roots = folded.instances.iter().flat_map(|((issuer, instance), run)| {
+        let roots = run.roots.iter();
+        roots.map(move |(first, count, root)| json!({"issuer": issuer, "instance": instance, "first": first, "count": count, "root": root}))
+    });
+    let tables: [(&str, Vec<Value>); 11] = [
         (
             "models",
             models
@@ -122,6 +127,7 @@ pub fn expected(folded: &Folded) -> BTreeMap<String, BTreeSet<String>> {
                 .collect(),
         ),
         ("states", states.collect()),
+        ("roots", roots.collect()),
         (
             "certificates",
             certificates
