@@ -6,7 +6,8 @@ use std::{
 };
 
 use eyre::Result;
-use runproof_stack::{Mining, Part, Ports, Stack, StackOptions};
+use runproof_stack::{Emulator, Mining, Part, Ports, Stack, StackOptions};
+use tokio::sync::OnceCell;
 
 const TEMPLATE: &str = "runproof_template";
 
@@ -16,6 +17,7 @@ pub(crate) struct Ground {
     pub(crate) binary: PathBuf,
     pub(crate) folder: PathBuf,
     worlds: AtomicU32,
+    engine: OnceCell<Stack>,
 }
 
 impl Ground {
@@ -30,7 +32,7 @@ impl Ground {
         runproof_migrations::migrate(&database).await?;
         database.close().await?;
         let (binary, folder) = (binary.to_owned(), folder.to_owned());
-        Ok(Self { stack, binary, folder, worlds: AtomicU32::new(0) })
+        Ok(Self { stack, binary, folder, worlds: AtomicU32::new(0), engine: OnceCell::new() })
     }
 
     /// A name that no other world has.
@@ -43,8 +45,17 @@ impl Ground {
         Ok(self.stack.postgres()?.create_database_from(name, TEMPLATE).await?)
     }
 
+    /// Step Functions, started for the first line that needs it.
+    pub(crate) async fn engine(&self) -> Result<&Emulator> {
+        let start = || async { start(&self.folder.join("engine"), [Part::Emulator].into()).await };
+        Ok(self.engine.get_or_try_init(start).await?.emulator()?)
+    }
+
     /// Ends what is shared.
     pub(crate) async fn stop(self) {
+        if let Some(engine) = self.engine.into_inner() {
+            engine.stop().await;
+        }
         self.stack.stop().await;
     }
 }

@@ -15,25 +15,28 @@ use nix::{
 };
 use tokio::process::{Child, Command};
 
-/// A running `runproof index`. Dropping it kills it.
-pub(crate) struct Indexer {
+/// A running role of `runproof`. Dropping it kills it.
+pub(crate) struct Role {
     child: Child,
     pid: Pid,
     log: PathBuf,
 }
 
-impl Indexer {
+impl Role {
     /// Starts it; its log is appended to `log`.
-    pub(crate) fn start(binary: &Path, config: &Path, log: PathBuf) -> Result<Self> {
+    pub(crate) fn start(binary: &Path, config: &Path, name: &str, log: PathBuf) -> Result<Self> {
         let output = File::options().create(true).append(true).open(&log)?;
         let mut command = Command::new(binary);
-        command.arg("--config").arg(config).arg("index").kill_on_drop(true);
+        command.arg("--config").arg(config).arg(name).kill_on_drop(true);
         command
-            .env("RUST_LOG", "warn,runproof=info,runproof_indexer=debug,rdkafka=off,librdkafka=off")
+            .env(
+                "RUST_LOG",
+                "warn,runproof=info,runproof_indexer=debug,runproof_executor=debug,rdkafka=off,librdkafka=off",
+            )
             .env("NO_COLOR", "1");
         command.stdin(Stdio::null()).stdout(output.try_clone()?).stderr(output);
-        let child = command.spawn().wrap_err("starting the indexer")?;
-        let pid = child.id().and_then(|id| i32::try_from(id).ok()).ok_or_eyre("the indexer ended at once")?;
+        let child = command.spawn().wrap_err("starting the binary")?;
+        let pid = child.id().and_then(|id| i32::try_from(id).ok()).ok_or_eyre("it ended at once")?;
         Ok(Self { child, pid: Pid::from_raw(pid), log })
     }
 

@@ -12,7 +12,7 @@ use tokio::process::Command;
 use crate::{
     ground::{self, Ground},
     node::{self, Node},
-    process::Indexer,
+    process::Role,
 };
 
 /// How long anything that must come may take: a producer gives up a transaction after 45 s, twice if need be.
@@ -48,6 +48,8 @@ pub(crate) struct Detours {
     pub(crate) quorum: Option<usize>,
     /// Where `/status` is served.
     pub(crate) operations_port: Option<u16>,
+    /// Further sections of the configuration.
+    pub(crate) sections: String,
 }
 
 impl<'a> World<'a> {
@@ -128,6 +130,7 @@ impl<'a> World<'a> {
             format!("[[chain.endpoint]]\nname = \"{name}\"\nurl = \"{url}\"\nrole = \"standby\"\n")
         };
         text.extend(detours.endpoints.iter().map(endpoint));
+        text.push_str(&detours.sections);
         Ok(std::fs::write(self.config(), text)?)
     }
 
@@ -141,13 +144,13 @@ impl<'a> World<'a> {
     }
 
     /// Starts an indexer.
-    pub(crate) fn index(&self) -> Result<Indexer> {
-        Indexer::start(&self.ground.binary, &self.config(), self.folder.join("index.log"))
+    pub(crate) fn index(&self) -> Result<Role> {
+        self.index_as("index")
     }
 
     /// Starts another indexer, with a log of its own.
-    pub(crate) fn index_as(&self, name: &str) -> Result<Indexer> {
-        Indexer::start(&self.ground.binary, &self.config(), self.folder.join(format!("{name}.log")))
+    pub(crate) fn index_as(&self, name: &str) -> Result<Role> {
+        Role::start(&self.ground.binary, &self.config(), "index", self.folder.join(format!("{name}.log")))
     }
 
     /// What `runproof audit` says against this chain; empty if all agrees. The indexer should be running.

@@ -16,7 +16,7 @@ use crate::{
     line::Outcome,
     load::Load,
     postgres_proxy::{CommitPoint, PostgresProxy},
-    process::Indexer,
+    process::Role,
     world::{Detours, World},
 };
 
@@ -155,6 +155,6 @@ pub(crate) async fn full(ground: &Ground, random: &mut StdRng, times: u64) -> Re
     Ok(outcome)
 }
 
-fn refused_for_room(indexer: &Indexer) -> usize {
+fn refused_for_room(indexer: &Role) -> usize {
     indexer.log().matches("No space left on device").count()
 }

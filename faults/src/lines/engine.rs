@@ -23,7 +23,7 @@ use crate::{
     line::Outcome,
     load::{self, Load},
     node::{block, head},
-    process::Indexer,
+    process::Role,
     world::World,
 };
 
@@ -86,7 +86,7 @@ impl<'a> Driven<'a> {
         Ok(self.geth.choose(newest, self.finalized.1, self.finalized.1).await?)
     }
 
-    async fn judge(self, indexer: Indexer) -> Result<Vec<String>> {
+    async fn judge(self, indexer: Role) -> Result<Vec<String>> {
         let broken = judge_on(&self.world, &self.geth, indexer).await?;
         self.geth.stop().await;
         self.world.end().await;

@@ -20,7 +20,7 @@ use rand::{Rng, rngs::StdRng};
 use crate::{
     load::{Load, Method},
     node::Node,
-    process::Indexer,
+    process::Role,
     world::World,
 };
 
@@ -53,11 +53,11 @@ async fn something_happens(world: &World<'_>, load: &mut Load, random: &mut StdR
 }
 
 /// What an indexer that is up must have held to: it agrees with the chain, did not panic, and stops when asked.
-async fn judge(world: &World<'_>, indexer: Indexer) -> Result<Vec<String>> {
+async fn judge(world: &World<'_>, indexer: Role) -> Result<Vec<String>> {
     judge_on(world, world.chain()?, indexer).await
 }
 
-async fn judge_on(world: &World<'_>, node: &impl Node, indexer: Indexer) -> Result<Vec<String>> {
+async fn judge_on(world: &World<'_>, node: &impl Node, indexer: Role) -> Result<Vec<String>> {
     let mut broken = world.audit(node).await?;
     broken.extend(panics(world, &indexer));
     if !indexer.stop().await? {
@@ -66,6 +66,6 @@ async fn judge_on(world: &World<'_>, node: &impl Node, indexer: Indexer) -> Resu
     Ok(broken)
 }
 
-fn panics(world: &World<'_>, indexer: &Indexer) -> Option<String> {
+fn panics(world: &World<'_>, indexer: &Role) -> Option<String> {
     indexer.log().contains("panicked").then(|| format!("{}: a panic, see index.log", world.name))
 }

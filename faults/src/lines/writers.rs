@@ -7,7 +7,7 @@ use nix::sys::signal::Signal;
 use rand::{Rng, rngs::StdRng};
 
 use super::{BLOCKS_A_CHAIN, judge, p99, panics, some_time, something_happens};
-use crate::{ground::Ground, line::Outcome, load::Load, process::Indexer, world::World};
+use crate::{ground::Ground, line::Outcome, load::Load, process::Role, world::World};
 
 /// How long a zombie may take to notice; it does at its next write.
 const FENCED_WITHIN: Duration = Duration::from_secs(30);
@@ -62,7 +62,7 @@ pub(crate) async fn zombie(ground: &Ground, random: &mut StdRng, times: u64) -> 
 }
 
 /// A thawed indexer finds out that it was replaced, and ends or stands by.
-async fn is_fenced(thawed: &mut Indexer) -> bool {
+async fn is_fenced(thawed: &mut Role) -> bool {
     let deadline = Instant::now() + FENCED_WITHIN;
     while Instant::now() < deadline {
         let ended = thawed.ended(Duration::from_millis(100)).await.is_some();
@@ -128,7 +128,7 @@ pub(crate) async fn race(ground: &Ground, random: &mut StdRng, times: u64) -> Re
 }
 
 /// Of several indexers at least one must be up, and the journal must agree with the chain.
-async fn judge_any(world: &World<'_>, indexers: Vec<Indexer>) -> Result<Vec<String>> {
+async fn judge_any(world: &World<'_>, indexers: Vec<Role>) -> Result<Vec<String>> {
     let mut broken = world.audit(world.chain()?).await?;
     for mut indexer in indexers {
         broken.extend(panics(world, &indexer));
