@@ -45,6 +45,7 @@ pub fn executor_settings(config: &Config) -> Result<runproof_executor::Settings>
         max_batch: config.executor.max_batch,
         max_gas: config.executor.max_gas,
         max_wait: Duration::from_millis(config.executor.max_wait_ms),
+        replace_after_blocks: config.executor.replace_after_blocks,
         min_tip_wei: config.executor.min_tip_wei.into(),
         max_fee_wei: config.executor.max_fee_wei.into(),
     })

@@ -30,7 +30,7 @@ pub(crate) async fn adopt(
     id: B256,
     account: Option<B256>,
 ) -> eyre::Result<()> {
-    let (newest, _) = chain.newest().await?;
+    let newest = chain.newest().await?.number;
     let mut transactions = BTreeMap::new();
     for from in (from_block..=newest).step_by(RANGE as usize) {
         let filter = Filter::new().address(chain.registry.address).topic1(chain.issuer.into_word()).topic2(id);

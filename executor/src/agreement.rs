@@ -52,10 +52,10 @@ impl Next {
 pub(crate) type Known = HashMap<InstanceId, Option<OnChain>>;
 
 /// What live transactions (signed or included) register of an instance.
-struct Live {
-    instance: bool,
-    count: u64,
-    terminated: bool,
+pub(crate) struct Live {
+    pub(crate) instance: bool,
+    pub(crate) count: u64,
+    pub(crate) terminated: bool,
 }
 
 impl Executor {
@@ -193,7 +193,7 @@ impl Executor {
 }
 
 /// Postgres beside the contract.
-enum Agreement {
+pub(crate) enum Agreement {
     Equal,
     /// The contract lacks something: a reorganisation, or another chain.
     Behind,
@@ -201,7 +201,7 @@ enum Agreement {
     Ahead(OnChain),
 }
 
-fn compare(live: &Live, on_chain: Option<OnChain>) -> Agreement {
+pub(crate) fn compare(live: &Live, on_chain: Option<OnChain>) -> Agreement {
     let Some(known) = on_chain else {
         return if live.instance { Agreement::Behind } else { Agreement::Equal };
     };

@@ -89,6 +89,17 @@ pub struct OnChain {
     pub registered_at_block: u64,
 }
 
+/// The newest block.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Head {
+    /// Number.
+    pub number: u64,
+    /// Hash.
+    pub hash: B256,
+    /// Base fee, wei a gas (EIP-1559); 0 where there is none.
+    pub base_fee_wei: u64,
+}
+
 /// A block that a transaction is in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Block {
@@ -190,14 +201,15 @@ impl Chain {
         Ok(self.contract.issuerChain(self.issuer).call().await?.count)
     }
 
-    /// Number and hash of the newest block.
+    /// The newest block.
     ///
     /// # Errors
     /// The node does not answer.
-    pub async fn newest(&self) -> eyre::Result<(u64, B256)> {
+    pub async fn newest(&self) -> eyre::Result<Head> {
         let block = self.provider.get_block_by_number(BlockNumberOrTag::Latest).await?;
         let header = block.ok_or_eyre("the node has no newest block")?.header;
-        Ok((header.number(), header.hash()))
+        let base_fee_wei = header.base_fee_per_gas().unwrap_or_default();
+        Ok(Head { number: header.number(), hash: header.hash(), base_fee_wei })
     }
 
     /// Hash of the block at this height now.
@@ -270,7 +282,7 @@ impl Chain {
     /// Most in all and tip, wei a gas: what the node advises, at least `least`, at most what the settings allow.
     async fn fees(&self, least: (u128, u128)) -> Result<(u128, u128), SignError> {
         let max_fee_wei = self.max_fee_wei;
-        let base_fee_wei = u128::from(self.base_fee_wei().await?);
+        let base_fee_wei = u128::from(self.newest().await?.base_fee_wei);
         if base_fee_wei > max_fee_wei {
             return Err(SignError::TooDear { base_fee_wei, max_fee_wei });
         }
@@ -290,15 +302,6 @@ impl Chain {
             .with_input(data)
             .with_chain_id(self.registry.chain_id)
             .with_nonce(nonce)
-    }
-
-    /// Base fee of the newest block, wei a gas (EIP-1559).
-    ///
-    /// # Errors
-    /// The node does not answer.
-    pub async fn base_fee_wei(&self) -> eyre::Result<u64> {
-        let block = self.provider.get_block_by_number(BlockNumberOrTag::Latest).await?;
-        Ok(block.and_then(|block| block.header.base_fee_per_gas()).unwrap_or_default())
     }
 }
 

@@ -19,6 +19,8 @@ pub struct Executor {
     pub(crate) chain: Chain,
     pub(crate) engine: StepFunctions,
     pub(crate) hint: Arc<Notify>,
+    /// Of the leader that this is; commands have none.
+    pub(crate) epoch: Option<i64>,
 }
 
 impl Executor {
@@ -34,7 +36,7 @@ impl Executor {
             .context("Postgres does not answer: check its URL")?;
         let chain = Chain::connect(&settings).await?;
         let engine = StepFunctions::connect(&settings.aws).await;
-        Ok(Self { settings: Arc::new(settings), pool, chain, engine, hint: Arc::new(Notify::new()) })
+        Ok(Self { settings: Arc::new(settings), pool, chain, engine, hint: Arc::new(Notify::new()), epoch: None })
     }
 
     /// Its settings.

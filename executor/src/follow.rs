@@ -5,20 +5,18 @@ use std::{
     time::Instant,
 };
 
-use alloy::primitives::B256;
-use eyre::Context;
 use futures::{StreamExt, stream};
 use runproof_protocol::{InstanceId, history::StateSelection};
-use sqlx::{Postgres, pool::PoolConnection};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
     capture::{Advance, CaptureError, Tracked},
     executor::Executor,
+    lease::{Deposed, Lease},
     open::Open,
+    reconcile::Looks,
     registration::{Held, Progress},
     step_functions::StepFunctionsError,
-    transaction,
 };
 
 /// Histories read at the same time.
@@ -44,18 +42,24 @@ impl Scope {
 }
 
 impl Executor {
-    /// Follows until the token is cancelled. What fails is logged and tried again; one execution's failure stops no other.
+    /// Follows until the token is cancelled; stands by while another executor leads with the same key. What fails is logged and tried again; one
+    /// execution's failure stops no other.
     ///
     /// # Errors
-    /// Another process follows with this key already, or Postgres does not answer at the start.
+    /// Postgres does not answer at the start.
     pub async fn follow(&self, scope: Scope, token: CancellationToken) -> eyre::Result<()> {
-        let lease = take_lease(self).await?;
-        let mut following = Following::new(self.clone(), scope);
         // Work in progress may be dropped at any point: that is a crash, which the next start recovers from.
-        let stopped = token.run_until_cancelled(following.run()).await;
-        tracing::debug!(?stopped, "following stopped");
-        release(lease).await;
-        Ok(())
+        token.run_until_cancelled(self.lead(&scope)).await.unwrap_or(Ok(()))
+    }
+
+    /// Leads until another one does, again and again.
+    async fn lead(&self, scope: &Scope) -> eyre::Result<()> {
+        loop {
+            let lease = Lease::take(self).await?;
+            let leading = Self { epoch: Some(lease.epoch), ..self.clone() };
+            let deposed = Following::new(leading, scope.clone()).run().await;
+            tracing::warn!(reason = %deposed, "standing by");
+        }
     }
 
     /// Follows one execution until it has ended and all of it is registered and included.
@@ -77,9 +81,9 @@ impl Executor {
     /// # Errors
     /// What failed several times in a row.
     pub(crate) async fn register_until_done(&self, open: Open) -> eyre::Result<()> {
-        let (mut seen_block, mut held) = (B256::ZERO, Held::default());
+        let (mut looks, mut held) = (Looks::default(), Held::default());
         self.until_complete(async || {
-            let waiting = transaction::reconcile(&self.pool, &self.chain, &mut seen_block).await?;
+            let waiting = self.reconcile(&mut looks).await?;
             self.register(&[open], waiting, &mut held).await
         })
         .await
@@ -117,17 +121,17 @@ struct Following {
     /// Executions that the engine does not know any more.
     lost: HashSet<String>,
     discovered_at: Option<Instant>,
-    seen_block: B256,
+    looks: Looks,
     held: Held,
 }
 
 impl Following {
     fn new(executor: Executor, scope: Scope) -> Self {
-        let (tracked, lost, held) = Default::default();
-        Self { executor, scope, tracked, lost, discovered_at: None, seen_block: B256::ZERO, held }
+        let (tracked, lost, looks, held) = Default::default();
+        Self { executor, scope, tracked, lost, discovered_at: None, looks, held }
     }
 
-    async fn run(&mut self) {
+    async fn run(&mut self) -> Deposed {
         loop {
             let settings = &self.executor.settings;
             let (busy, idle) = (settings.poll_interval, settings.idle_interval);
@@ -135,6 +139,10 @@ impl Following {
                 Ok(Progress::Waiting) => busy,
                 Ok(Progress::Complete) => idle,
                 Err(error) => {
+                    let error = match error.downcast::<Deposed>() {
+                        Ok(deposed) => return deposed,
+                        Err(error) => error,
+                    };
                     tracing::error!(error = format!("{error:#}"), "trying again");
                     metrics::counter!("runproof_executor_failures_total").increment(1);
                     idle
@@ -149,8 +157,10 @@ impl Following {
         let discovered = self.discover().await;
         let captured = self.capture().await;
         let registered = self.register().await;
+        // First, since it may tell that this executor does not lead any more.
+        let registered = registered?;
         discovered?;
-        let (captured, registered) = (captured?, registered?);
+        let captured = captured?;
         let complete = captured == Progress::Complete && registered == Progress::Complete;
         Ok(if complete { Progress::Complete } else { Progress::Waiting })
     }
@@ -262,7 +272,7 @@ impl Following {
     /// Brings transactions in line with the chain and registers what is open in the scope.
     async fn register(&mut self) -> eyre::Result<Progress> {
         let executor = &self.executor;
-        let waiting = transaction::reconcile(&executor.pool, &executor.chain, &mut self.seen_block).await?;
+        let waiting = executor.reconcile(&mut self.looks).await?;
         let open = match &self.scope {
             Scope::All => executor.open().await?,
             Scope::Execution(arn, _) => self.instance_of(arn).await?,
@@ -284,26 +294,4 @@ impl Following {
 async fn look(executor: &Executor, arn: String, tracked: &mut Tracked) -> (String, Result<Advance, CaptureError>) {
     let advance = tracked.advance(executor).await;
     (arn, advance)
-}
-
-/// One key belongs to one following process: held as long as the connection is. A process that crashed may hold it for a moment more.
-async fn take_lease(executor: &Executor) -> eyre::Result<PoolConnection<Postgres>> {
-    let mut connection = executor.pool.acquire().await.context("Postgres does not answer")?;
-    let issuer = executor.chain.issuer;
-    sqlx::query("set lock_timeout = '3s'").execute(&mut *connection).await?;
-    sqlx::query("select pg_advisory_lock(hashtextextended('runproof follower ' || $1, 0))")
-        .bind(issuer.to_string())
-        .execute(&mut *connection)
-        .await
-        .wrap_err_with(|| {
-            format!("another process follows with the key of {issuer}: stop it, or give this one a key of its own")
-        })?;
-    Ok(connection)
-}
-
-/// The connection is closed, so that no pool keeps the lock.
-async fn release(lease: PoolConnection<Postgres>) {
-    if let Err(error) = lease.close().await {
-        tracing::debug!(%error, "closing the connection that held the lock");
-    }
 }

@@ -1,7 +1,7 @@
 //! Follows executions of AWS Step Functions and registers each state they enter.
 //!
 //! Read in this order, which is a state's way: it is found in a history ([`step_functions`]), captured and stored ([`capture`]), found to be open
-//! ([`open`], [`plan`]), batched and sent in a transaction that survives crashes and reorganisations ([`registration`], [`transaction`]), and published
+//! ([`open`], [`plan`]), batched and sent in a transaction that survives crashes and reorganisations ([`registration`], [`transaction`], [`reconcile`]), and published
 //! ([`protocol_document`], [`site`]). [`follow`] drives it; [`deploy`] and [`import`] are the other two ways in. Progress is in Postgres, schema
 //! `executor`, and the contract has the last word.
 
@@ -14,14 +14,17 @@ pub mod capture;
 pub mod chain;
 pub mod deploy;
 pub mod executor;
+mod fate;
 pub mod follow;
 mod history_event;
 pub mod holes;
 pub mod identity;
 pub mod import;
+mod lease;
 pub mod open;
 pub mod plan;
 pub mod protocol_document;
+mod reconcile;
 pub mod registration;
 pub mod relay;
 mod replacement;

@@ -86,7 +86,7 @@ impl Executor {
             return Ok((Progress::Complete, false));
         }
         let mut sql = self.pool.begin().await?;
-        transaction::lock_sender(&mut sql, &self.chain).await?;
+        self.lock_sender(&mut sql).await?;
         let known = self.known(&mut sql, open).await?;
         let mut batch = Batch::new(Limits::of(&self.settings));
         let mut outcome = Ok(Progress::Complete);

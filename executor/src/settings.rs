@@ -32,6 +32,8 @@ pub struct Settings {
     pub max_gas: u64,
     /// Longest time for which what is captured waits for the transaction before it to be included.
     pub max_wait: Duration,
+    /// A transaction that waits for more blocks than this is replaced by one that offers more.
+    pub replace_after_blocks: u64,
     /// Least tip offered to the block's proposer, wei a gas.
     pub min_tip_wei: u128,
     /// Most offered in all, wei a gas: above it, registrations wait for the chain to become cheaper.
@@ -69,6 +71,9 @@ pub const DEFAULT_MAX_GAS: u64 = 16_700_000;
 /// Longest wait for the transaction before, if the settings do not say otherwise: a block of Ethereum.
 pub const DEFAULT_MAX_WAIT: Duration = Duration::from_secs(12);
 
+/// Blocks for which a transaction is waited for before more is offered, if the settings do not say otherwise: three minutes of Ethereum.
+pub const DEFAULT_REPLACE_AFTER_BLOCKS: u64 = 15;
+
 /// Least tip, if the settings do not say otherwise: 1 gwei.
 pub const DEFAULT_MIN_TIP_WEI: u64 = 1_000_000_000;
 
@@ -90,6 +95,7 @@ impl fmt::Debug for Settings {
             .field("max_batch", &self.max_batch)
             .field("max_gas", &self.max_gas)
             .field("max_wait", &self.max_wait)
+            .field("replace_after_blocks", &self.replace_after_blocks)
             .field("min_tip_wei", &self.min_tip_wei)
             .field("max_fee_wei", &self.max_fee_wei)
             .finish_non_exhaustive()

@@ -175,6 +175,7 @@ fn settings(stack: &Stack, signer: PrivateKeySigner, site_url: &str) -> eyre::Re
         max_batch: defaults::DEFAULT_MAX_BATCH,
         max_gas: defaults::DEFAULT_MAX_GAS,
         max_wait: defaults::DEFAULT_MAX_WAIT,
+        replace_after_blocks: runproof_executor::settings::DEFAULT_REPLACE_AFTER_BLOCKS,
         min_tip_wei: defaults::DEFAULT_MIN_TIP_WEI.into(),
         max_fee_wei: defaults::DEFAULT_MAX_FEE_WEI.into(),
     })

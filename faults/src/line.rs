@@ -8,7 +8,10 @@ use rand::rngs::StdRng;
 
 use crate::{
     ground::Ground,
-    lines::{brokers, crashes, databases, engine, forks, liars, nodes, providers, strangers, writers},
+    lines::{
+        brokers, crashes, databases, engine, executors, forks, liars, nodes, providers, strangers, transactions,
+        writers,
+    },
     table::Row,
 };
 
@@ -85,6 +88,12 @@ pub(crate) const LINES: &[Line] = &[
     line(21, "messages that are not delivered in time, or whose delivery is told too late", 60, 1),
     line(22, "the writer loses its lease's session only", 100, 2),
     line(23, "three writers race", 30, 1),
+    line(24, "kill -9 of the executor at six points of a transaction's life", 300, 6),
+    line(25, "a transaction is taken, and the node says: timed out, already known, nonce too low", 200, 4),
+    line(26, "a transaction is dropped by the node, or outbid by the blocks' base fee", 100, 2),
+    line(27, "another user of the same key: nonces overtaken, ahead, gone again", 100, 4),
+    line(28, "a receipt reorganised away, or not told for a while", 200, 4),
+    line(29, "two executors with one key, on one database or on two", 50, 2),
     line(36, "as line 3, by a real geth that the engine API drives, down to the last final block", 150, 2),
     line(37, "as line 4, by a real geth", 75, 1),
     line(38, "as line 5, by a real geth", 10, 1),
@@ -127,6 +136,12 @@ impl Line {
             20 => writers::zombie(ground, random, times).boxed(),
             21 => brokers::timed_out(ground, random, times).boxed(),
             22 => writers::session_lost(ground, random, times).boxed(),
+            24 => executors::killed(ground, random, times).boxed(),
+            25 => transactions::told_wrongly(ground, random, times).boxed(),
+            26 => transactions::dropped_or_outbid(ground, random, times).boxed(),
+            27 => transactions::same_key(ground, random, times).boxed(),
+            28 => transactions::receipts_lost(ground, random, times).boxed(),
+            29 => executors::two(ground, random, times).boxed(),
             36 => engine::deep(ground, random, times).boxed(),
             37 => engine::there_and_back(ground, random, times).boxed(),
             38 => engine::below_finalized(ground, random, times).boxed(),

@@ -62,6 +62,13 @@ impl Role {
         Ok(ended.is_some_and(|status| status.success() && status.signal().is_none()))
     }
 
+    /// The last that was said in its log.
+    pub(crate) fn log_end(&self) -> String {
+        let log = self.log();
+        let lines: Vec<&str> = log.lines().collect();
+        lines[lines.len().saturating_sub(5)..].join("\n")
+    }
+
     /// What it, and those before it with the same log, have said.
     pub(crate) fn log(&self) -> String {
         std::fs::read_to_string(&self.log).unwrap_or_default()

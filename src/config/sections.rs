@@ -217,6 +217,8 @@ pub struct Executor {
     pub max_gas: u64,
     /// How long what is captured may wait for the transaction before it to be included, milliseconds.
     pub max_wait_ms: u64,
+    /// A transaction that waits for more blocks than this is replaced by one that offers more.
+    pub replace_after_blocks: u64,
     /// Least tip offered to the proposer of a block, wei a gas.
     pub min_tip_wei: u64,
     /// Most offered in all, wei a gas: above it, registrations wait.
@@ -231,6 +233,7 @@ impl Default for Executor {
             max_batch: defaults::DEFAULT_MAX_BATCH,
             max_gas: defaults::DEFAULT_MAX_GAS,
             max_wait_ms: defaults::DEFAULT_MAX_WAIT.as_millis() as u64,
+            replace_after_blocks: defaults::DEFAULT_REPLACE_AFTER_BLOCKS,
             min_tip_wei: defaults::DEFAULT_MIN_TIP_WEI,
             max_fee_wei: defaults::DEFAULT_MAX_FEE_WEI,
         }

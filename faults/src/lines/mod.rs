@@ -4,12 +4,14 @@ pub(crate) mod brokers;
 pub(crate) mod crashes;
 pub(crate) mod databases;
 pub(crate) mod engine;
+pub(crate) mod executors;
 mod falsified;
 pub(crate) mod forks;
 pub(crate) mod liars;
 pub(crate) mod nodes;
 pub(crate) mod providers;
 pub(crate) mod strangers;
+pub(crate) mod transactions;
 pub(crate) mod writers;
 
 use std::time::Duration;

@@ -57,9 +57,16 @@ create table executor.transaction (
     block_hash          bytea,
     block_timestamp_s   bigint,
     gas_used            bigint,
+    final               boolean not null default false, -- its block is final, and was compared with the chain then
     created_at          timestamptz not null default now()
 );
 create unique index transaction_nonce on executor.transaction (sender, nonce) where status in ('signed', 'included');
+
+-- Who leads with a key: what is signed under an earlier epoch is not stored.
+create table executor.leader (
+    sender  bytea primary key check (length(sender) = 20),
+    epoch   bigint not null
+);
 
 -- What a transaction registers. Rows of the protocol exist from here on, before the transaction is sent.
 create table executor.registration (
