@@ -37,11 +37,13 @@ pub fn executor_settings(config: &Config) -> Result<runproof_executor::Settings>
             credentials: key
                 .map(|(access_key_id, secret_access_key)| AwsCredentials { access_key_id, secret_access_key }),
             role_arn: aws.role_arn.clone(),
+            quotas: aws.quotas.clone(),
         },
         signer: identity::signer(config)?,
         public_url: config.site.public_url.clone(),
         poll_interval,
         idle_interval: poll_interval * 4,
+        redrive_interval: Duration::from_secs(config.executor.redrive_interval_s),
         max_batch: config.executor.max_batch,
         max_gas: config.executor.max_gas,
         max_wait: Duration::from_millis(config.executor.max_wait_ms),

@@ -25,6 +25,9 @@ pub enum CaptureError {
     /// What is stored cannot be read.
     #[error("a stored history event cannot be read: {0}")]
     Stored(#[from] serde_json::Error),
+    /// A time beyond what a calendar tells.
+    #[error("history event {0} has a time that no calendar knows")]
+    Time(u64),
     /// The database did not do as it should.
     #[error("Postgres: {0}")]
     Database(#[from] sqlx::Error),
@@ -40,6 +43,8 @@ pub struct Tracked {
     sighted: Sighted,
     capture: Capture,
     holes: HoleWatch,
+    /// Whether the last look gave nothing new.
+    quiet: bool,
 }
 
 /// What one look at a history gave.
@@ -49,7 +54,7 @@ pub struct Advance {
     pub states: usize,
     /// What stopped it, if anything did.
     pub hole: Option<Hole>,
-    /// How the execution ended, once all of its history is captured.
+    /// How the execution ended, once all of its history is captured. It may be redriven later all the same.
     pub ended: Option<Outcome>,
 }
 
@@ -65,11 +70,11 @@ impl Tracked {
         .bind(sighted.instance.as_slice())
         .fetch_all(&executor.pool)
         .await?;
-        let mut capture = Capture::new(sighted.origin.clone(), sighted.selection);
+        let mut capture = Capture::after(sighted.origin.clone(), sighted.selection, sighted.follows_event_id);
         for row in rows {
             capture.take(&serde_json::from_str(&row)?)?;
         }
-        Ok(Self { arn: arn.to_owned(), sighted, capture, holes: HoleWatch::default() })
+        Ok(Self { arn: arn.to_owned(), sighted, capture, holes: HoleWatch::default(), quiet: false })
     }
 
     /// The instance.
@@ -84,41 +89,94 @@ impl Tracked {
     pub async fn advance(&mut self, executor: &Executor) -> Result<Advance, CaptureError> {
         let checkpoint = self.capture.last_event_id();
         // The status comes first: what it calls ended cannot grow after the history is read.
-        let ended = executor.engine.describe_execution(&self.arn).await?.ended;
+        let told = if self.quiet { self.told_end(executor).await? } else { None };
         let events = executor.engine.history_after(&self.arn, checkpoint).await?;
-        let (admitted, hole) = self.holes.admit(checkpoint, &events, ended.is_some());
+        let (admitted, hole) = self.holes.admit(checkpoint, &events, told.is_some());
         let events = &events[..admitted];
-        let ended = if hole.is_none() { ended } else { None };
+        self.quiet = events.is_empty();
 
+        let cut = self.redriven_at(events);
+        let own = &events[..cut.unwrap_or(events.len())];
+        let ended = match (own.last().and_then(HistoryEvent::ending), cut, hole) {
+            (Some(outcome), ..) => Some(outcome),
+            // Only what was not successful is redriven; in which way, an event that is missing would have told.
+            (None, Some(_), _) => self.sighted.ended.or(Some(Outcome::Failed)),
+            (None, None, None) => told,
+            (None, None, Some(_)) => None,
+        };
+        let states = self.take(executor, own, ended).await?;
+        match cut {
+            None => Ok(Advance { states, hole, ended }),
+            Some(cut) => {
+                self.continue_from(executor, &events[cut]).await?;
+                Ok(Advance { states, hole, ended: None })
+            }
+        }
+    }
+
+    /// What AWS says of the end, if it says it of this part of the execution.
+    async fn told_end(&self, executor: &Executor) -> Result<Option<Outcome>, CaptureError> {
+        let execution = executor.engine.describe_execution(&self.arn).await?;
+        let of_this_part = execution.redrives == self.sighted.redrives && self.sighted.ended.is_none();
+        Ok(execution.ended.filter(|_| of_this_part))
+    }
+
+    /// Index of the event with which another instance begins; that with which this one began is not meant.
+    fn redriven_at(&self, events: &[HistoryEvent]) -> Option<usize> {
+        let continues = self.sighted.redrives > 0;
+        let begins = continues && self.capture.last_event_id() == self.sighted.follows_event_id;
+        let redrives = events.iter().enumerate().filter(|(_, event)| event.redrives());
+        redrives.map(|(index, _)| index).nth(usize::from(begins))
+    }
+
+    /// Stores events, states and checkpoint together; returns how many states there were.
+    async fn take(
+        &mut self,
+        executor: &Executor,
+        events: &[HistoryEvent],
+        ended: Option<Outcome>,
+    ) -> Result<usize, CaptureError> {
+        // What ended is sealed: an event that comes later yet belongs to the instance that continues it.
+        if self.sighted.ended.is_some() || (events.is_empty() && ended.is_none()) {
+            return Ok(0);
+        }
         let mut capture = self.capture.clone();
         let mut states = Vec::new();
         for event in events {
             states.extend(capture.take(event)?);
         }
-        if !events.is_empty() || ended.is_some() {
-            let mut sql = executor.pool.begin().await?;
-            self.move_checkpoint(&mut sql, checkpoint, capture.last_event_id(), ended).await?;
-            self.store_events(&mut sql, events).await?;
-            store_states(&mut sql, self.sighted.instance, &states).await?;
-            sql.commit().await?;
-        }
+        let mut sql = executor.pool.begin().await?;
+        self.move_checkpoint(&mut sql, capture.last_event_id(), ended).await?;
+        self.store_events(&mut sql, events).await?;
+        store_states(&mut sql, self.sighted.instance, &states).await?;
+        sql.commit().await?;
         self.capture = capture;
+        self.sighted.ended = ended;
         metrics::counter!("runproof_executor_states_captured_total").increment(states.len() as u64);
-        Ok(Advance { states: states.len(), hole, ended })
+        Ok(states.len())
+    }
+
+    /// The execution goes on as another instance.
+    async fn continue_from(&mut self, executor: &Executor, redriven: &HistoryEvent) -> Result<(), CaptureError> {
+        self.sighted = executor.store_continuation(&self.sighted, self.capture.last_event_id(), redriven).await?;
+        let Sighted { origin, selection, follows_event_id, .. } = &self.sighted;
+        self.capture = Capture::after(origin.clone(), *selection, *follows_event_id);
+        self.holes = HoleWatch::default();
+        Ok(())
     }
 
     async fn move_checkpoint(
         &self,
         sql: &mut PgConnection,
-        from: u64,
         to: u64,
         ended: Option<Outcome>,
     ) -> Result<(), CaptureError> {
         let moved = sqlx::query(
-            "update executor.instance set last_event_id = $3, ended_as = $4 where instance_id = $1 and last_event_id = $2",
+            "update executor.instance set last_event_id = $3, ended_as = $4, ended_at = case when $4 is not null then now() end
+             where instance_id = $1 and last_event_id = $2 and ended_as is null",
         )
         .bind(self.sighted.instance.as_slice())
-        .bind(from as i64)
+        .bind(self.capture.last_event_id() as i64)
         .bind(to as i64)
         .bind(ended.map(|outcome| outcome.to_string()))
         .execute(sql)

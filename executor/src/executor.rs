@@ -35,7 +35,7 @@ impl Executor {
             .await
             .context("Postgres does not answer: check its URL")?;
         let chain = Chain::connect(&settings).await?;
-        let engine = StepFunctions::connect(&settings.aws).await;
+        let engine = StepFunctions::connect(&settings.aws).await?;
         Ok(Self { settings: Arc::new(settings), pool, chain, engine, hint: Arc::new(Notify::new()), epoch: None })
     }
 

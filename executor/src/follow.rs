@@ -62,17 +62,16 @@ impl Executor {
         }
     }
 
-    /// Follows one execution until it has ended and all of it is registered and included.
+    /// Follows one execution until it has ended and all of it is registered and included. Returns its instance; if it was redriven, the newest.
     ///
     /// # Errors
     /// What failed several times in a row.
     pub async fn follow_until_done(&self, arn: &str, selection: StateSelection) -> eyre::Result<InstanceId> {
         let mut following = Following::new(self.clone(), Scope::Execution(arn.to_owned(), selection));
         self.until_complete(async || following.turn().await).await?;
-        let id: Vec<u8> = sqlx::query_scalar("select instance_id from executor.instance where execution_arn = $1")
-            .bind(arn)
-            .fetch_one(&self.pool)
-            .await?;
+        let newest =
+            "select instance_id from executor.instance where execution_arn = $1 order by redrives desc limit 1";
+        let id: Vec<u8> = sqlx::query_scalar(newest).bind(arn).fetch_one(&self.pool).await?;
         Ok(InstanceId::try_from(&id[..])?)
     }
 
@@ -121,6 +120,8 @@ struct Following {
     /// Executions that the engine does not know any more.
     lost: HashSet<String>,
     discovered_at: Option<Instant>,
+    /// When AWS was last asked for redrives.
+    redrives_at: Option<Instant>,
     looks: Looks,
     held: Held,
 }
@@ -128,7 +129,7 @@ struct Following {
 impl Following {
     fn new(executor: Executor, scope: Scope) -> Self {
         let (tracked, lost, looks, held) = Default::default();
-        Self { executor, scope, tracked, lost, discovered_at: None, looks, held }
+        Self { executor, scope, tracked, lost, discovered_at: None, redrives_at: None, looks, held }
     }
 
     async fn run(&mut self) -> Deposed {
@@ -182,6 +183,25 @@ impl Following {
             }
         }
         self.discovered_at = Some(Instant::now());
+        self.discover_redriven(selection).await
+    }
+
+    /// Finds executions that had ended and go on. AWS lists none of them as new.
+    async fn discover_redriven(&mut self, selection: StateSelection) -> eyre::Result<()> {
+        let recent = |at: Instant| at.elapsed() < self.executor.settings.redrive_interval;
+        if self.redrives_at.is_some_and(recent) {
+            return Ok(());
+        }
+        let only = match &self.scope {
+            Scope::All => None,
+            Scope::Execution(arn, _) => Some(arn.as_str()),
+        };
+        for arn in self.executor.redriven(only).await? {
+            if !self.tracked.contains_key(&arn) {
+                self.track(arn, selection).await?;
+            }
+        }
+        self.redrives_at = Some(Instant::now());
         Ok(())
     }
 
@@ -226,7 +246,8 @@ impl Following {
 
     async fn ended(&self) -> eyre::Result<HashSet<String>> {
         let arns: Vec<String> = sqlx::query_scalar(
-            "select execution_arn from executor.instance where execution_arn is not null and ended_as is not null",
+            "select execution_arn from executor.instance where execution_arn is not null
+             group by execution_arn having bool_and(ended_as is not null)",
         )
         .fetch_all(&self.executor.pool)
         .await?;
@@ -283,7 +304,7 @@ impl Following {
 
     async fn instance_of(&self, arn: &str) -> eyre::Result<Vec<Open>> {
         let ids: Vec<Vec<u8>> =
-            sqlx::query_scalar("select instance_id from executor.instance where execution_arn = $1")
+            sqlx::query_scalar("select instance_id from executor.instance where execution_arn = $1 order by redrives")
                 .bind(arn)
                 .fetch_all(&self.executor.pool)
                 .await?;

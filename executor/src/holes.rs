@@ -31,7 +31,7 @@ pub struct HoleWatch {
 impl HoleWatch {
     /// How many of `events`, which are by rising id and follow `last_event_id`, may be taken now; and the hole that stops the rest, if any.
     pub fn admit(&mut self, last_event_id: u64, events: &[HistoryEvent], ended: bool) -> (usize, Option<Hole>) {
-        self.closed |= events.last().is_some_and(|event| closes(&event.event_type));
+        self.closed |= events.last().is_some_and(|event| event.ending().is_some());
         let holes = holes(last_event_id, events, ended && !self.closed);
         self.seen = holes
             .iter()
@@ -65,11 +65,6 @@ fn holes(last_event_id: u64, events: &[HistoryEvent], end_missing: bool) -> Vec<
         holes.push((events.len(), Hole { after, found: None }));
     }
     holes
-}
-
-/// Whether an event of this type is an execution's last.
-fn closes(event_type: &str) -> bool {
-    matches!(event_type, "ExecutionSucceeded" | "ExecutionFailed" | "ExecutionAborted" | "ExecutionTimedOut")
 }
 
 #[cfg(test)]

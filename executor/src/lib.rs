@@ -8,6 +8,7 @@
 pub mod adopt;
 mod agreement;
 pub mod arn;
+mod aws_call;
 mod aws_error;
 mod batch;
 pub mod capture;
@@ -24,7 +25,9 @@ mod lease;
 pub mod open;
 pub mod plan;
 pub mod protocol_document;
+pub mod quota;
 mod reconcile;
+mod redrive;
 pub mod registration;
 pub mod relay;
 mod replacement;

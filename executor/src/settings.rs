@@ -5,6 +5,8 @@ use std::{fmt, time::Duration};
 use alloy::{primitives::Address, signers::local::PrivateKeySigner};
 use runproof_nodes::Nodes;
 
+use crate::quota::QuotaSettings;
+
 /// Settings of one executor. One key belongs to one executor.
 #[derive(Clone)]
 pub struct Settings {
@@ -26,6 +28,8 @@ pub struct Settings {
     pub poll_interval: Duration,
     /// Time between two looks when nothing is under way.
     pub idle_interval: Duration,
+    /// Time between two questions to AWS, for each execution that failed in the last 14 days, whether it was redriven.
+    pub redrive_interval: Duration,
     /// Most states registered by one transaction.
     pub max_batch: usize,
     /// Most gas that one transaction may use.
@@ -51,6 +55,8 @@ pub struct AwsSettings {
     pub credentials: Option<AwsCredentials>,
     /// IAM role under which state machines run, given at their creation.
     pub role_arn: String,
+    /// Quotas that differ from AWS's default.
+    pub quotas: QuotaSettings,
 }
 
 /// An access key.
@@ -61,6 +67,9 @@ pub struct AwsCredentials {
     /// Its secret part.
     pub secret_access_key: String,
 }
+
+/// Time between two questions for redrives, if the settings do not say otherwise.
+pub const DEFAULT_REDRIVE_INTERVAL: Duration = Duration::from_secs(60);
 
 /// Most states registered by one transaction, if the settings do not say otherwise: 36 KB of calldata, well below the 128 KB that nodes relay.
 pub const DEFAULT_MAX_BATCH: usize = 1_000;
@@ -92,6 +101,7 @@ impl fmt::Debug for Settings {
             .field("public_url", &self.public_url)
             .field("poll_interval", &self.poll_interval)
             .field("idle_interval", &self.idle_interval)
+            .field("redrive_interval", &self.redrive_interval)
             .field("max_batch", &self.max_batch)
             .field("max_gas", &self.max_gas)
             .field("max_wait", &self.max_wait)
@@ -109,6 +119,7 @@ impl fmt::Debug for AwsSettings {
             .field("region", &self.region)
             .field("credentials", &self.credentials)
             .field("role_arn", &self.role_arn)
+            .field("quotas", &self.quotas)
             .finish()
     }
 }

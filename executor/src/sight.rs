@@ -17,13 +17,22 @@ use crate::{
 /// An execution that is stored.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Sighted {
-    /// Its instance.
+    /// Its instance; of an execution that was redriven, the newest.
     pub instance: InstanceId,
+    /// How often it had been redriven when the instance began.
+    pub redrives: u32,
+    /// Id of the last event before the instance's own.
+    pub follows_event_id: u64,
+    /// How the instance ended.
+    pub ended: Option<Outcome>,
     /// Which of its events are states.
     pub selection: StateSelection,
     /// What its states say of it.
     pub origin: Origin,
 }
+
+/// Instance, redrives before it, last event before it, how it ended, and its model's selection.
+type SightedRow = (Vec<u8>, i32, i64, Option<String>, String);
 
 impl Executor {
     /// Finds an execution in Postgres, or stores it. `selection` is taken if its model is not deployed.
@@ -39,16 +48,21 @@ impl Executor {
     }
 
     async fn find_sighted(&self, execution: &Execution) -> eyre::Result<Option<Sighted>> {
-        let row: Option<(Vec<u8>, String)> = sqlx::query_as(
-            "select i.instance_id, m.selection from executor.instance i join executor.model m using (model_id) where i.execution_arn = $1",
+        let row: Option<SightedRow> = sqlx::query_as(
+            "select i.instance_id, i.redrives, i.follows_event_id, i.ended_as, m.selection
+             from executor.instance i join executor.model m using (model_id)
+             where i.execution_arn = $1 order by i.redrives desc limit 1",
         )
         .bind(execution.arn.as_str())
         .fetch_optional(&self.pool)
         .await?;
-        let Some((instance, selection)) = row else { return Ok(None) };
+        let Some((instance, redrives, follows_event_id, ended_as, selection)) = row else { return Ok(None) };
         let arn = &execution.arn;
         Ok(Some(Sighted {
             instance: InstanceId::try_from(&instance[..])?,
+            redrives: u32::try_from(redrives)?,
+            follows_event_id: u64::try_from(follows_event_id)?,
+            ended: ended_as.as_deref().map(parse_outcome).transpose()?,
             selection: parse_selection(&selection)?,
             origin: Origin {
                 model_name: arn.state_machine.clone(),
@@ -105,13 +119,14 @@ impl Executor {
     }
 
     async fn store_instance(&self, execution: &Execution, model: ModelId) -> eyre::Result<()> {
-        let started_at = OffsetDateTime::from_unix_timestamp_nanos(i128::from(execution.started_at_ms) * 1_000_000)?;
+        let started_at = from_epoch_ms(execution.started_at_ms)?;
         let document = InstanceDocument {
             execution_arn: execution.arn.to_string(),
             state_machine_arn: execution.state_machine_arn.clone(),
             name: execution.arn.name.clone(),
             status: "RUNNING".into(),
             start_date: rfc3339_ms(started_at)?,
+            redrive: None,
         }
         .to_bytes();
         let instance = InstanceId::of(&document);
@@ -131,8 +146,12 @@ impl Executor {
     }
 }
 
+pub(crate) fn from_epoch_ms(ms: i64) -> Result<OffsetDateTime, time::error::ComponentRange> {
+    OffsetDateTime::from_unix_timestamp_nanos(i128::from(ms) * 1_000_000)
+}
+
 /// Such as `2023-03-10T10:13:09.284Z`.
-fn rfc3339_ms(time: OffsetDateTime) -> eyre::Result<String> {
+pub(crate) fn rfc3339_ms(time: OffsetDateTime) -> eyre::Result<String> {
     let format = format_description!("[year]-[month]-[day]T[hour]:[minute]:[second].[subsecond digits:3]Z");
     Ok(time.format(&format)?)
 }

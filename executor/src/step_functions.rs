@@ -2,7 +2,10 @@
 //!
 //! API reference: <https://docs.aws.amazon.com/step-functions/latest/apireference/>.
 
-use std::collections::{BTreeMap, HashSet};
+use std::{
+    collections::{BTreeMap, HashSet},
+    sync::Arc,
+};
 
 use aws_sdk_sfn::{
     Client,
@@ -14,8 +17,10 @@ use uuid::Uuid;
 
 use crate::{
     arn::{ExecutionArn, InvalidArn},
+    aws_call::Api,
     aws_error,
     history_event::{epoch_ms, history_event},
+    quota::InvalidQuota,
     settings::AwsSettings,
 };
 
@@ -88,24 +93,28 @@ pub struct Execution {
     pub started_at_ms: i64,
     /// How it ended; `None` while it runs.
     pub ended: Option<Outcome>,
+    /// How often it was redriven: it ended so often before.
+    pub redrives: u32,
 }
 
-/// A client of one account and region.
+/// Times that a history is read from its first page again within one reading, because the token of its next page was refused.
+const REREADS: u32 = 3;
+
+/// A client of one account and region. Its clones share the quotas.
 #[derive(Debug, Clone)]
 pub struct StepFunctions {
-    client: Client,
+    api: Arc<Api>,
     role_arn: String,
 }
 
 impl StepFunctions {
     /// A client by these settings; calls nothing yet.
-    pub async fn connect(settings: &AwsSettings) -> Self {
-        Self { client: Client::new(&settings.load().await), role_arn: settings.role_arn.clone() }
-    }
-
-    /// The SDK's client, for actions that are not here.
-    pub fn client(&self) -> &Client {
-        &self.client
+    ///
+    /// # Errors
+    /// A quota that cannot be meant.
+    pub async fn connect(settings: &AwsSettings) -> Result<Self, InvalidQuota> {
+        let api = Arc::new(Api::new(&settings.load().await, &settings.quotas)?);
+        Ok(Self { api, role_arn: settings.role_arn.clone() })
     }
 
     /// Creates a STANDARD state machine, or finds the equal one of that name. Returns its ARN.
@@ -117,24 +126,32 @@ impl StepFunctions {
         if let Some(arn) = self.find_state_machine(name).await? {
             return self.require_equal(name, arn, definition).await;
         }
-        let created = self.client.create_state_machine().name(name).definition(definition).role_arn(&self.role_arn);
-        Ok(created.send().await.map_err(failed("CreateStateMachine"))?.state_machine_arn)
+        let create = |client: &Client| {
+            client.create_state_machine().name(name).definition(definition).role_arn(&self.role_arn).send()
+        };
+        let created = self.api.call("CreateStateMachine", create).await;
+        Ok(created.map_err(failed("CreateStateMachine"))?.state_machine_arn)
     }
 
     async fn find_state_machine(&self, name: &str) -> Result<Option<String>, StepFunctionsError> {
-        let mut pages = self.client.list_state_machines().max_results(1_000).into_paginator().items().send();
-        while let Some(item) = pages.next().await {
-            let item = item.map_err(failed("ListStateMachines"))?;
-            if item.name == name {
-                return Ok(Some(item.state_machine_arn));
+        let mut token = None;
+        loop {
+            let list =
+                |client: &Client| client.list_state_machines().max_results(1_000).set_next_token(token.clone()).send();
+            let page = self.api.call("ListStateMachines", list).await.map_err(failed("ListStateMachines"))?;
+            if let Some(found) = page.state_machines.into_iter().find(|item| item.name == name) {
+                return Ok(Some(found.state_machine_arn));
+            }
+            token = page.next_token;
+            if token.is_none() {
+                return Ok(None);
             }
         }
-        Ok(None)
     }
 
     async fn require_equal(&self, name: &str, arn: String, definition: &str) -> Result<String, StepFunctionsError> {
-        let found = self.client.describe_state_machine().state_machine_arn(&arn).send().await;
-        let found = found.map_err(failed("DescribeStateMachine"))?;
+        let describe = |client: &Client| client.describe_state_machine().state_machine_arn(&arn).send();
+        let found = self.api.call("DescribeStateMachine", describe).await.map_err(failed("DescribeStateMachine"))?;
         if found.r#type == StateMachineType::Express {
             return Err(StepFunctionsError::Express(name.into()));
         }
@@ -161,9 +178,11 @@ impl StepFunctions {
         // Named by us, so that a call whose answer was lost can be repeated without starting twice.
         let name = name.map_or_else(|| Uuid::new_v4().to_string(), str::to_owned);
         check_name(&name)?;
-        let call = self.client.start_execution().state_machine_arn(state_machine_arn).name(&name).input(input);
-        let started = call.send().await.map_err(|error| match error.as_service_error() {
-            Some(service) if service.is_execution_already_exists() => StepFunctionsError::ExecutionExists(name),
+        let start = |client: &Client| {
+            client.start_execution().state_machine_arn(state_machine_arn).name(&name).input(input).send()
+        };
+        let started = self.api.call("StartExecution", start).await.map_err(|error| match error.as_service_error() {
+            Some(service) if service.is_execution_already_exists() => StepFunctionsError::ExecutionExists(name.clone()),
             _ => failed("StartExecution")(error),
         })?;
         Ok(started.execution_arn.parse()?)
@@ -174,19 +193,20 @@ impl StepFunctions {
     /// # Errors
     /// [`StepFunctionsError::ExecutionUnknown`].
     pub async fn describe_execution(&self, arn: &str) -> Result<Execution, StepFunctionsError> {
-        let found = self.client.describe_execution().execution_arn(arn).send().await.map_err(|error| {
-            match error.as_service_error() {
+        let describe = |client: &Client| client.describe_execution().execution_arn(arn).send();
+        let found =
+            self.api.call("DescribeExecution", describe).await.map_err(|error| match error.as_service_error() {
                 Some(service) if service.is_execution_does_not_exist() => {
                     StepFunctionsError::ExecutionUnknown(arn.into())
                 }
                 _ => failed("DescribeExecution")(error),
-            }
-        })?;
+            })?;
         Ok(Execution {
             arn: found.execution_arn.parse()?,
             state_machine_arn: found.state_machine_arn,
             started_at_ms: epoch_ms(&found.start_date),
             ended: outcome(&found.status),
+            redrives: found.redrive_count.and_then(|count| u32::try_from(count).ok()).unwrap_or_default(),
         })
     }
 
@@ -199,18 +219,20 @@ impl StepFunctions {
         state_machine_arn: &str,
         known: &HashSet<String>,
     ) -> Result<Vec<String>, StepFunctionsError> {
-        let call = self.client.list_executions().state_machine_arn(state_machine_arn).max_results(100);
-        let mut pages = call.into_paginator().send();
-        let mut new = Vec::new();
-        while let Some(page) = pages.next().await {
-            let page = page.map_err(failed("ListExecutions"))?;
+        let (mut new, mut token) = (Vec::new(), None);
+        loop {
+            let list = |client: &Client| {
+                let call = client.list_executions().state_machine_arn(state_machine_arn).max_results(100);
+                call.set_next_token(token.clone()).send()
+            };
+            let page = self.api.call("ListExecutions", list).await.map_err(failed("ListExecutions"))?;
             let before = new.len();
             new.extend(page.executions.into_iter().map(|item| item.execution_arn).filter(|arn| !known.contains(arn)));
-            if new.len() == before {
-                break;
+            token = page.next_token;
+            if new.len() == before || token.is_none() {
+                return Ok(new);
             }
         }
-        Ok(new)
     }
 
     /// The definition that an execution runs, which may be older than its state machine's present one.
@@ -218,8 +240,10 @@ impl StepFunctions {
     /// # Errors
     /// [`StepFunctionsError::Call`].
     pub async fn definition_of(&self, execution_arn: &str) -> Result<Definition, StepFunctionsError> {
-        let call = self.client.describe_state_machine_for_execution().execution_arn(execution_arn);
-        let found = call.send().await.map_err(failed("DescribeStateMachineForExecution"))?;
+        const ACTION: &str = "DescribeStateMachineForExecution";
+        let describe =
+            |client: &Client| client.describe_state_machine_for_execution().execution_arn(execution_arn).send();
+        let found = self.api.call(ACTION, describe).await.map_err(failed(ACTION))?;
         Ok(Definition { name: found.name, arn: found.state_machine_arn, text: found.definition })
     }
 
@@ -233,25 +257,36 @@ impl StepFunctions {
         execution_arn: &str,
         last_event_id: u64,
     ) -> Result<Vec<HistoryEvent>, StepFunctionsError> {
-        let call = self.client.get_execution_history().execution_arn(execution_arn).max_results(1_000);
-        let mut pages = call.reverse_order(true).include_execution_data(true).into_paginator().send();
-        let mut events = BTreeMap::new();
-        while let Some(page) = pages.next().await {
-            let page = page.map_err(|error| match error.as_service_error() {
-                Some(service) if service.is_execution_does_not_exist() => {
-                    StepFunctionsError::ExecutionUnknown(execution_arn.into())
-                }
-                _ => failed("GetExecutionHistory")(error),
-            })?;
+        let (mut events, mut token, mut rereads) = (BTreeMap::new(), None, 0);
+        loop {
+            let get = |client: &Client| {
+                let call = client.get_execution_history().execution_arn(execution_arn).max_results(1_000);
+                call.reverse_order(true).include_execution_data(true).set_next_token(token.clone()).send()
+            };
+            let page = match self.api.call("GetExecutionHistory", get).await {
+                Ok(page) => page,
+                Err(error) => match error.as_service_error() {
+                    Some(service) if service.is_execution_does_not_exist() => {
+                        return Err(StepFunctionsError::ExecutionUnknown(execution_arn.into()));
+                    }
+                    // A token is good for 24 hours, and for the service that gave it.
+                    Some(service) if service.is_invalid_token() && token.is_some() && rereads < REREADS => {
+                        (token, rereads) = (None, rereads + 1);
+                        continue;
+                    }
+                    _ => return Err(failed("GetExecutionHistory")(error)),
+                },
+            };
             let falling = matches!(&page.events[..], [first, .., last] if first.id > last.id);
-            let page: Vec<HistoryEvent> = page.events.iter().map(history_event).collect();
-            let reached = page.iter().any(|event| event.id <= last_event_id + 1);
-            events.extend(page.into_iter().filter(|event| event.id > last_event_id).map(|event| (event.id, event)));
-            if falling && reached {
-                break;
+            let page_events: Vec<HistoryEvent> = page.events.iter().map(history_event).collect();
+            let reached = page_events.iter().any(|event| event.id <= last_event_id + 1);
+            let new = page_events.into_iter().filter(|event| event.id > last_event_id);
+            events.extend(new.map(|event| (event.id, event)));
+            token = page.next_token;
+            if token.is_none() || (falling && reached) {
+                return Ok(events.into_values().collect());
             }
         }
-        Ok(events.into_values().collect())
     }
 }
 

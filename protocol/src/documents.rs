@@ -26,22 +26,44 @@ pub struct InstanceDocument {
     /// RFC 3339, UTC.
     #[serde(rename = "startDate")]
     pub start_date: String,
+    /// What of the execution this is, if it had failed before and was redriven.
+    #[serde(flatten)]
+    pub redrive: Option<Redrive>,
+}
+
+/// A redrive: an execution that failed goes on under its ARN, from where it failed. What was registered of it is sealed, so the part that follows is an
+/// instance of its own, which names the one that it continues.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Redrive {
+    /// Which redrive it is, from 1, in decimal digits.
+    #[serde(rename = "redriveCount")]
+    pub count: String,
+    /// RFC 3339, UTC.
+    #[serde(rename = "redriveDate")]
+    pub date: String,
+    /// The instance that it continues, hex.
+    pub continues: String,
 }
 
 impl InstanceDocument {
     /// The bytes that are hashed and published.
     pub fn to_bytes(&self) -> Vec<u8> {
+        let mut fields = vec![
+            ("executionArn", Some(self.execution_arn.as_str())),
+            ("stateMachineArn", Some(&self.state_machine_arn)),
+            ("name", Some(&self.name)),
+            ("status", Some(&self.status)),
+            ("startDate", Some(&self.start_date)),
+        ];
+        if let Some(Redrive { count, date, continues }) = &self.redrive {
+            fields.extend([
+                ("redriveCount", Some(count.as_str())),
+                ("redriveDate", Some(date)),
+                ("continues", Some(continues)),
+            ]);
+        }
         let mut out = String::new();
-        json_dumps::write_object(
-            &mut out,
-            [
-                ("executionArn", Some(self.execution_arn.as_str())),
-                ("stateMachineArn", Some(&self.state_machine_arn)),
-                ("name", Some(&self.name)),
-                ("status", Some(&self.status)),
-                ("startDate", Some(&self.start_date)),
-            ],
-        );
+        json_dumps::write_object(&mut out, fields);
         out.into_bytes()
     }
 }

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     StateId,
+    head::Outcome,
     trace::{Entry, TraceHasher, separator},
 };
 
@@ -58,6 +59,24 @@ pub struct HistoryEvent {
     pub state_name: Option<String>,
     /// Input of the state entered, JSON text.
     pub input: Option<String>,
+}
+
+impl HistoryEvent {
+    /// How the execution ended, if it did so by this event.
+    pub fn ending(&self) -> Option<Outcome> {
+        match self.event_type.as_str() {
+            "ExecutionSucceeded" => Some(Outcome::Succeeded),
+            "ExecutionFailed" => Some(Outcome::Failed),
+            "ExecutionTimedOut" => Some(Outcome::TimedOut),
+            "ExecutionAborted" => Some(Outcome::Aborted),
+            _ => None,
+        }
+    }
+
+    /// Whether an execution that had ended without success begins again with this event, from where it failed.
+    pub fn redrives(&self) -> bool {
+        self.event_type == "ExecutionRedriven"
+    }
 }
 
 /// A state as it is to be registered and published.
@@ -113,6 +132,11 @@ impl Capture {
     /// Nothing captured yet.
     pub fn new(execution: Execution, selection: StateSelection) -> Self {
         Self { execution, selection, hasher: TraceHasher::default(), count: 0, last_event_id: 0, reached: vec![None] }
+    }
+
+    /// The part of an execution that follows this event, with a trace of its own.
+    pub fn after(execution: Execution, selection: StateSelection, last_event_id: u64) -> Self {
+        Self { last_event_id, ..Self::new(execution, selection) }
     }
 
     /// Id of the last event taken, 0 for none: the checkpoint to resume from.
@@ -241,6 +265,18 @@ mod tests {
         let mut capture = capture(StateSelection::Tasks);
         assert_eq!(capture.take(&event(1, 0, "PassStateEntered")), Ok(None));
         assert!(capture.take(&event(2, 1, "TaskStateEntered")).is_ok_and(|state| state.is_some()));
+    }
+
+    #[test]
+    fn a_part_that_follows_has_a_trace_of_its_own_and_the_executions_event_ids() {
+        let execution = capture(StateSelection::All).execution;
+        let mut capture = Capture::after(execution, StateSelection::All, 7);
+        assert_eq!(capture.take(&event(7, 6, "ExecutionFailed")), Err(HistoryError::Repeated { last: 7, found: 7 }));
+        assert_eq!(capture.take(&event(8, 7, "ExecutionRedriven")), Ok(None));
+        let state = capture.take(&event(9, 8, "TaskStateEntered")).expect("in order").expect("a state");
+        assert_eq!((state.sequence, state.predecessor, state.part.starts_with('[')), (0, None, true));
+        let next = capture.take(&event(10, 9, "PassStateEntered")).expect("in order").expect("a state");
+        assert_eq!((next.sequence, next.predecessor), (1, Some(0)));
     }
 
     #[test]

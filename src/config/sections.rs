@@ -4,6 +4,7 @@ use std::{num::NonZeroU32, path::PathBuf};
 
 use alloy::primitives::Address;
 use runproof_contracts::ContractKind;
+use runproof_executor::quota::QuotaSettings;
 use runproof_indexer::endpoints::Role;
 use serde::{Deserialize, Serialize};
 use url::Url;
@@ -130,6 +131,8 @@ pub struct Aws {
     pub access_key_id: Option<String>,
     /// See `access_key_id`.
     pub secret_access_key: Option<String>,
+    /// Quotas of Step Functions' API by the name of the action, where they differ from AWS's default.
+    pub quotas: QuotaSettings,
 }
 
 impl Default for Aws {
@@ -140,6 +143,7 @@ impl Default for Aws {
             role_arn: "arn:aws:iam::123456789012:role/runproof".into(),
             access_key_id: None,
             secret_access_key: None,
+            quotas: QuotaSettings::new(),
         }
     }
 }
@@ -150,6 +154,7 @@ impl std::fmt::Debug for Aws {
             .field("endpoint_url", &self.endpoint_url)
             .field("region", &self.region)
             .field("role_arn", &self.role_arn)
+            .field("quotas", &self.quotas)
             .finish_non_exhaustive()
     }
 }
@@ -211,6 +216,8 @@ impl Default for Site {
 pub struct Executor {
     /// Wait between looks at a running execution, milliseconds.
     pub poll_interval_ms: u64,
+    /// Wait between questions whether executions that failed in the last 14 days were redriven, seconds.
+    pub redrive_interval_s: u64,
     /// States registered by one transaction at most.
     pub max_batch: usize,
     /// Gas that one transaction may use at most.
@@ -230,6 +237,7 @@ impl Default for Executor {
         use runproof_executor::settings as defaults;
         Self {
             poll_interval_ms: 500,
+            redrive_interval_s: defaults::DEFAULT_REDRIVE_INTERVAL.as_secs(),
             max_batch: defaults::DEFAULT_MAX_BATCH,
             max_gas: defaults::DEFAULT_MAX_GAS,
             max_wait_ms: defaults::DEFAULT_MAX_WAIT.as_millis() as u64,

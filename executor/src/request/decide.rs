@@ -104,7 +104,7 @@ impl Requests {
         if !waiting_states(model).iter().any(|state| state.name == name) {
             return Ok(Judgement::Refuse(Refusal::NotWaiting(name)));
         }
-        Ok(match waiting::find(&self.database, execution_arn, &name, request.sequence).await? {
+        Ok(match waiting::find(&self.database, request.instance, execution_arn, &name, request.sequence).await? {
             Found::Task(token) => Judgement::Accept(token),
             Found::Completed => Judgement::Refuse(Refusal::Completed),
             Found::Nothing => wait(request),

@@ -3,6 +3,7 @@
 //! A token comes with the state's name and the time at which it was entered; the history says the same of each state, by another clock. The same
 //! state may be entered many times, at once (Map) or again and again (a loop), and one entry may have many tokens (a retry).
 
+use runproof_protocol::InstanceId;
 use sqlx::PgPool;
 
 /// How far the time in the token and that in the history may lie apart, milliseconds.
@@ -59,18 +60,18 @@ pub(super) enum Found {
     Completed,
 }
 
-/// Looks for the task that waits in a state of a run; of several attempts the last one counts.
+/// Looks for the task that waits in a state of an instance; of several attempts the last one counts.
 pub(super) async fn find(
     database: &PgPool,
+    instance: InstanceId,
     execution_arn: &str,
     state_name: &str,
     sequence: i64,
 ) -> sqlx::Result<Found> {
     let states = sqlx::query_as(
-        "select sequence, entered_at_ms from executor.state join executor.instance using (instance_id)
-         where execution_arn = $1 and name = $2 order by sequence",
+        "select sequence, entered_at_ms from executor.state where instance_id = $1 and name = $2 order by sequence",
     );
-    let states: Vec<(i64, i64)> = states.bind(execution_arn).bind(state_name).fetch_all(database).await?;
+    let states: Vec<(i64, i64)> = states.bind(instance.as_slice()).bind(state_name).fetch_all(database).await?;
     let states: Vec<Entered> =
         states.into_iter().map(|(sequence, entered_at_ms)| Entered { sequence, entered_at_ms }).collect();
     let tasks = sqlx::query_as(

@@ -14,13 +14,17 @@ create unique index model_arn on executor.model (state_machine_arn) where state_
 create table executor.instance (
     instance_id     bytea primary key check (length(instance_id) = 32),
     model_id        bytea not null references executor.model,
-    execution_arn   text unique,                       -- null for an imported run
+    execution_arn   text,                              -- null for an imported run
+    redrives        integer not null default 0,        -- each redrive of an execution begins an instance that continues the one before
     document        bytea not null,
+    follows_event_id bigint not null default 0,        -- last event of the instance that it continues
     last_event_id   bigint not null default 0,         -- checkpoint in the execution's history
     ended_as        text check (ended_as in ('succeeded', 'failed', 'timed_out', 'aborted')),  -- null while it runs
+    ended_at        timestamptz,                       -- when that was captured
     ordinal         bigint,                            -- given by the contract
     started_at      timestamptz not null,
-    created_at      timestamptz not null default now()
+    created_at      timestamptz not null default now(),
+    unique (execution_arn, redrives)
 );
 
 -- All that the history told, states or not: exits, failures, retries.
