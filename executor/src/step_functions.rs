@@ -181,11 +181,33 @@ impl StepFunctions {
         let start = |client: &Client| {
             client.start_execution().state_machine_arn(state_machine_arn).name(&name).input(input).send()
         };
-        let started = self.api.call("StartExecution", start).await.map_err(|error| match error.as_service_error() {
-            Some(service) if service.is_execution_already_exists() => StepFunctionsError::ExecutionExists(name.clone()),
-            _ => failed("StartExecution")(error),
-        })?;
-        Ok(started.execution_arn.parse()?)
+        match self.api.call("StartExecution", start).await {
+            Ok(started) => Ok(started.execution_arn.parse()?),
+            Err(error) => match error.as_service_error() {
+                Some(service) if service.is_execution_already_exists() => {
+                    self.existing_execution(state_machine_arn, name, input).await
+                }
+                _ => Err(failed("StartExecution")(error)),
+            },
+        }
+    }
+
+    /// The execution of this name, if it has this input. AWS takes a repeated start for the same one only while it runs: where the answer to the first
+    /// was lost, it may have ended meanwhile.
+    async fn existing_execution(
+        &self,
+        state_machine_arn: &str,
+        name: String,
+        input: &str,
+    ) -> Result<ExecutionArn, StepFunctionsError> {
+        let arn = format!("{}:{name}", state_machine_arn.replacen(":stateMachine:", ":execution:", 1));
+        let describe = |client: &Client| client.describe_execution().execution_arn(&arn).send();
+        let found = self.api.call("DescribeExecution", describe).await.map_err(failed("DescribeExecution"))?;
+        if found.input.as_deref() == Some(input) {
+            Ok(arn.parse()?)
+        } else {
+            Err(StepFunctionsError::ExecutionExists(name))
+        }
     }
 
     /// An execution as it is now.

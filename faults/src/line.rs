@@ -9,8 +9,8 @@ use rand::rngs::StdRng;
 use crate::{
     ground::Ground,
     lines::{
-        brokers, crashes, databases, engine, executors, forks, liars, nodes, providers, strangers, transactions,
-        writers,
+        brokers, clouds, crashes, databases, engine, executors, forks, liars, nodes, providers, strangers,
+        transactions, writers,
     },
     table::Row,
 };
@@ -94,6 +94,10 @@ pub(crate) const LINES: &[Line] = &[
     line(27, "another user of the same key: nonces overtaken, ahead, gone again", 100, 4),
     line(28, "a receipt reorganised away, or not told for a while", 200, 4),
     line(29, "two executors with one key, on one database or on two", 50, 2),
+    line(30, "a history of 25,000 events, pages of it given twice, their tokens refused", 25_000, 1_500),
+    line(31, "half of all calls refused for the quota, replies to StartExecution lost", 100, 4),
+    line(32, "an execution's status, and lists of executions, as of some time ago", 50, 2),
+    line(33, "failed executions redriven, while the executor is there or away", 50, 2),
     line(36, "as line 3, by a real geth that the engine API drives, down to the last final block", 150, 2),
     line(37, "as line 4, by a real geth", 75, 1),
     line(38, "as line 5, by a real geth", 10, 1),
@@ -142,6 +146,10 @@ impl Line {
             27 => transactions::same_key(ground, random, times).boxed(),
             28 => transactions::receipts_lost(ground, random, times).boxed(),
             29 => executors::two(ground, random, times).boxed(),
+            30 => clouds::long_histories(ground, random, times).boxed(),
+            31 => clouds::throttled(ground, random, times).boxed(),
+            32 => clouds::stale(ground, random, times).boxed(),
+            33 => clouds::redriven(ground, random, times).boxed(),
             36 => engine::deep(ground, random, times).boxed(),
             37 => engine::there_and_back(ground, random, times).boxed(),
             38 => engine::below_finalized(ground, random, times).boxed(),

@@ -1,6 +1,7 @@
 //! What each line does.
 
 pub(crate) mod brokers;
+pub(crate) mod clouds;
 pub(crate) mod crashes;
 pub(crate) mod databases;
 pub(crate) mod engine;

@@ -1,0 +1,182 @@
+//! Step Functions behaves as AWS does on a bad day.
+
+use std::{
+    sync::atomic::{AtomicU64, Ordering},
+    time::Duration,
+};
+
+use eyre::{OptionExt, Result};
+use rand::{Rng, rngs::StdRng};
+use serde_json::{Value, json};
+
+use super::p99;
+use crate::{aws_proxy::Manners, followed::Followed, ground::Ground, line::Outcome};
+
+/// Events that an iteration of [`long`] adds; a history ends at 25,000.
+const EVENTS_AN_ITEM: u64 = 6;
+/// Events besides.
+const EVENTS_AROUND: u64 = 6;
+/// An execution that is followed is looked at so often at least, and each look takes its time.
+const ONE_LOOK: Duration = Duration::from_millis(1_500);
+
+fn read(count: &AtomicU64) -> u64 {
+    count.load(Ordering::Relaxed)
+}
+
+/// Line 30; `times` is the number of events.
+pub(crate) async fn long_histories(ground: &Ground, random: &mut StdRng, times: u64) -> Result<Outcome> {
+    let items = times.saturating_sub(EVENTS_AROUND) / EVENTS_AN_ITEM;
+    let runs = Followed::new(ground, random, &long()).await?;
+    let manners = Manners { page: (times / 50).max(20) as usize, expired: 0.01, doubled: 0.1, ..Manners::default() };
+    runs.proxy.behave(manners);
+    let executor = runs.follow()?;
+    let arn = runs.start("long", &json!({ "items": (0..items).collect::<Vec<_>>() })).await?;
+    runs.sealed(1, &executor).await?;
+    let broken = runs.judge(&[arn], &executor).await?;
+    let counts = runs.proxy.counts();
+    let (doubled, expired) = (read(&counts.doubled), read(&counts.expired));
+    let tried = items * EVENTS_AN_ITEM + EVENTS_AROUND;
+    let figure = format!("{doubled} pages given twice, {expired} tokens refused, {} calls", read(&counts.calls));
+    executor.kill().await?;
+    runs.end().await;
+    Ok(Outcome { tried, figure, broken })
+}
+
+/// Line 31; `times` is the number of executions.
+pub(crate) async fn throttled(ground: &Ground, random: &mut StdRng, times: u64) -> Result<Outcome> {
+    let runs = Followed::new(ground, random, &steps()).await?;
+    runs.proxy.behave(Manners { throttled: 0.5, lost: 0.5, ..Manners::default() });
+    let executor = runs.follow()?;
+    let (mut outcome, mut given) = (Outcome::default(), 0);
+    for number in 0..times {
+        given += runs.start_by_command(&format!("run-{number}")).await?;
+        outcome.tried += 1;
+    }
+    runs.sealed(times, &executor).await?;
+    let started = runs.executions().await?;
+    if started.len() as u64 != times {
+        outcome.broken.push(format!("{times} executions were meant to start, {} did", started.len()));
+    }
+    outcome.broken.extend(runs.judge(&started, &executor).await?);
+    let counts = runs.proxy.counts();
+    let (throttled, calls, lost) = (read(&counts.throttled), read(&counts.calls), read(&counts.lost));
+    outcome.figure =
+        format!("{throttled} of {calls} calls refused, {lost} replies lost, {given} commands for {times} runs");
+    executor.kill().await?;
+    runs.end().await;
+    Ok(outcome)
+}
+
+/// Line 32.
+pub(crate) async fn stale(ground: &Ground, random: &mut StdRng, times: u64) -> Result<Outcome> {
+    let runs = Followed::new(ground, random, &waits()).await?;
+    let executor = runs.follow()?;
+    let mut outcome = Outcome::default();
+    let mut arns = Vec::new();
+    for _ in 0..times {
+        let stale = Duration::from_millis(random.random_range(100..=2_000));
+        runs.proxy.behave(Manners { stale, ..Manners::default() });
+        let arn = runs.start(&format!("run-{}", outcome.tried), &json!({})).await?;
+        outcome.tried += 1;
+        runs.sealed(outcome.tried, &executor).await?;
+        arns.push(arn);
+    }
+    outcome.broken.extend(runs.judge(&arns, &executor).await?);
+    let mut late_ms = Vec::new();
+    for arn in &arns {
+        let history = runs.proxy.history(arn).await?;
+        let ended_s = history.last().and_then(|event| event["timestamp"].as_f64()).ok_or_eyre("no end")?;
+        let sql = "select extract(epoch from ended_at)::float8 from executor.instance where execution_arn = $1";
+        let captured_s: f64 = sqlx::query_scalar(sql).bind(arn).fetch_one(&runs.world.pool).await?;
+        late_ms.push(((captured_s - ended_s).max(0.0) * 1_000.0) as u128);
+    }
+    let late = p99(late_ms);
+    if late > ONE_LOOK.as_millis() {
+        outcome.broken.push(format!("an end was captured {late} ms after it came"));
+    }
+    let stale = read(&runs.proxy.counts().stale);
+    outcome.figure = format!("{stale} answers of some time ago, end captured after {late} ms (p99)");
+    executor.kill().await?;
+    runs.end().await;
+    Ok(outcome)
+}
+
+/// Line 33: executions fail twice and are redriven twice, with the executor there, or away in the meantime.
+pub(crate) async fn redriven(ground: &Ground, random: &mut StdRng, times: u64) -> Result<Outcome> {
+    let runs = Followed::new(ground, random, &fails_twice()).await?;
+    let mut executor = runs.follow()?;
+    let mut outcome = Outcome::default();
+    let (mut arns, mut sealed) = (Vec::new(), 0);
+    while outcome.tried < times {
+        let arn = runs.start(&format!("run-{}", outcome.tried), &orders(random)).await?;
+        sealed += 1;
+        runs.sealed(sealed, &executor).await?;
+        let before = runs.registered(&arn).await?;
+        for _ in 0..2 {
+            if random.random_bool(0.5) {
+                runs.redrive(&arn).await?;
+            } else {
+                executor.kill().await?;
+                runs.redrive(&arn).await?;
+                runs.stopped(&arn).await?;
+                executor = runs.follow()?;
+            }
+            outcome.tried += 1;
+            sealed += 1;
+            runs.sealed(sealed, &executor).await?;
+        }
+        if !runs.registered(&arn).await?.starts_with(&before) {
+            outcome.broken.push(format!("{arn}: what was registered before its redrive was rewritten"));
+        }
+        arns.push(arn);
+    }
+    outcome.broken.extend(runs.judge(&arns, &executor).await?);
+    outcome.figure = format!("{} instances of {} executions, rewritten 0", sealed, arns.len());
+    executor.kill().await?;
+    runs.end().await;
+    Ok(outcome)
+}
+
+/// As many states as its input has items, and twice that.
+fn long() -> Value {
+    let pass = |end: Value| {
+        let mut state = json!({"Type": "Pass"});
+        state.as_object_mut().into_iter().for_each(|state| state.extend(end.as_object().cloned().unwrap_or_default()));
+        state
+    };
+    let item = json!({"StartAt": "Take", "States": {"Take": pass(json!({"Next": "Give"})), "Give": pass(json!({"End": true}))}});
+    json!({"StartAt": "Each", "States": {"Each": {
+        "Type": "Map", "ItemsPath": "$.items", "ItemProcessor": item, "MaxConcurrency": 1, "ResultPath": null, "End": true}}})
+}
+
+fn steps() -> Value {
+    json!({"StartAt": "One", "States": {
+        "One": {"Type": "Pass", "Next": "Two"}, "Two": {"Type": "Pass", "Next": "Three"}, "Three": {"Type": "Succeed"}}})
+}
+
+fn waits() -> Value {
+    json!({"StartAt": "Wait", "States": {
+        "Wait": {"Type": "Wait", "Seconds": 3}, "Done": {"Type": "Succeed"}}})
+}
+
+/// Two tasks that fail when they are called for the first time, with no retry.
+fn fails_twice() -> Value {
+    let task = |order: &str| {
+        json!({"Type": "Task", "Resource": "arn:aws:states:::lambda:invoke", "ResultPath": null, "Parameters": {
+            "FunctionName": "arn:aws:lambda:us-east-1:123456789012:function:transform", "Payload": {"body.$": order}}})
+    };
+    let (mut first, mut second) = (task("$.first"), task("$.second"));
+    first["Next"] = json!("Second");
+    second["Next"] = json!("Done");
+    json!({"StartAt": "First", "States": {"First": first, "Second": second, "Done": {"Type": "Succeed"}}})
+}
+
+/// The demo's orders, which are throttled once.
+fn orders(random: &mut StdRng) -> Value {
+    let mut order = || {
+        let number: u64 = random.random();
+        json!({"order_id": format!("redriven-{number}"), "customer": "c", "items": [], "throttle_once": true})
+            .to_string()
+    };
+    json!({"first": order(), "second": order()})
+}
