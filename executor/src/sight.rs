@@ -41,8 +41,8 @@ impl Executor {
     /// Step Functions or the database does not answer.
     pub async fn sight(&self, execution: &Execution, selection: StateSelection) -> eyre::Result<Sighted> {
         if self.find_sighted(execution).await?.is_none() {
-            let model = self.model_of(execution, selection).await?;
-            self.store_instance(execution, model).await?;
+            let (model, deployed) = self.model_of(execution, selection).await?;
+            self.store_instance(execution, model, deployed).await?;
         }
         self.find_sighted(execution).await?.ok_or_else(|| eyre::eyre!("execution {} was not stored", execution.arn))
     }
@@ -73,29 +73,38 @@ impl Executor {
         }))
     }
 
-    /// The model that the execution runs: the deployed one if its definition is that, else the definition as it is.
-    async fn model_of(&self, execution: &Execution, selection: StateSelection) -> eyre::Result<ModelId> {
-        let deployed: Option<(Vec<u8>, Vec<u8>)> =
-            sqlx::query_as("select model_id, document from executor.model where state_machine_arn = $1")
+    /// The model that the execution runs: the deployed one if its definition is that, else the definition as it is, and the deployed one that it is not.
+    async fn model_of(
+        &self,
+        execution: &Execution,
+        selection: StateSelection,
+    ) -> eyre::Result<(ModelId, Option<ModelId>)> {
+        let deployed: Option<(Vec<u8>, Vec<u8>, String)> =
+            sqlx::query_as("select model_id, document, selection from executor.model where state_machine_arn = $1")
                 .bind(&execution.state_machine_arn)
                 .fetch_optional(&self.pool)
                 .await?;
         let definition = match (self.engine.definition_of(execution.arn.as_str()).await, &deployed) {
             (Ok(definition), _) => definition.text.into_bytes(),
-            (Err(error @ StepFunctionsError::Call { .. }), Some((_, document))) => {
+            (Err(error @ StepFunctionsError::Call { .. }), Some((_, document, _))) => {
                 tracing::warn!(execution = %execution.arn, %error, "taking the deployed model as what the execution runs");
                 document.clone()
             }
             (Err(error), _) => return Err(error).context("asking for the definition that the execution runs"),
         };
-        if let Some((id, document)) = &deployed
-            && same_json(document, &definition)
-        {
-            return Ok(ModelId::try_from(&id[..])?);
-        }
         let model = ModelId::of(&definition);
-        self.store_model(model, &execution.arn.state_machine, &definition, selection).await?;
-        Ok(model)
+        let Some((deployed, document, selected)) = deployed else {
+            self.store_model(model, &execution.arn.state_machine, &definition, selection).await?;
+            return Ok((model, None));
+        };
+        let deployed = ModelId::try_from(&deployed[..])?;
+        if same_json(&document, &definition) {
+            return Ok((deployed, None));
+        }
+        tracing::warn!(execution = %execution.arn, %model, %deployed, "the execution runs another definition than the deployed model");
+        metrics::counter!("runproof_executor_other_definitions_total").increment(1);
+        self.store_model(model, &execution.arn.state_machine, &definition, parse_selection(&selected)?).await?;
+        Ok((model, Some(deployed)))
     }
 
     /// Stores a model that is not there yet.
@@ -118,7 +127,12 @@ impl Executor {
         Ok(())
     }
 
-    async fn store_instance(&self, execution: &Execution, model: ModelId) -> eyre::Result<()> {
+    async fn store_instance(
+        &self,
+        execution: &Execution,
+        model: ModelId,
+        deployed: Option<ModelId>,
+    ) -> eyre::Result<()> {
         let started_at = from_epoch_ms(execution.started_at_ms)?;
         let document = InstanceDocument {
             execution_arn: execution.arn.to_string(),
@@ -126,6 +140,9 @@ impl Executor {
             name: execution.arn.name.clone(),
             status: "RUNNING".into(),
             start_date: rfc3339_ms(started_at)?,
+            state_machine_version_arn: execution.version_arn.clone(),
+            state_machine_alias_arn: execution.alias_arn.clone(),
+            deployed_model: deployed.map(|model| model.to_string()),
             redrive: None,
         }
         .to_bytes();

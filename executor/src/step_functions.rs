@@ -89,6 +89,10 @@ pub struct Execution {
     pub arn: ExecutionArn,
     /// Its state machine's ARN.
     pub state_machine_arn: String,
+    /// The version that it runs, if it was started by version or alias.
+    pub version_arn: Option<String>,
+    /// The alias by which it was started.
+    pub alias_arn: Option<String>,
     /// Start, milliseconds since the Unix epoch.
     pub started_at_ms: i64,
     /// How it ended; `None` while it runs.
@@ -226,6 +230,8 @@ impl StepFunctions {
         Ok(Execution {
             arn: found.execution_arn.parse()?,
             state_machine_arn: found.state_machine_arn,
+            version_arn: found.state_machine_version_arn,
+            alias_arn: found.state_machine_alias_arn,
             started_at_ms: epoch_ms(&found.start_date),
             ended: outcome(&found.status),
             redrives: found.redrive_count.and_then(|count| u32::try_from(count).ok()).unwrap_or_default(),

@@ -26,6 +26,15 @@ pub struct InstanceDocument {
     /// RFC 3339, UTC.
     #[serde(rename = "startDate")]
     pub start_date: String,
+    /// The version of the state machine that it runs, if it was started by version or by an alias.
+    #[serde(rename = "stateMachineVersionArn", default)]
+    pub state_machine_version_arn: Option<String>,
+    /// The alias by which it was started, if it was.
+    #[serde(rename = "stateMachineAliasArn", default)]
+    pub state_machine_alias_arn: Option<String>,
+    /// The model that was deployed for the state machine, hex, where the execution runs another: the definition was changed past the issuer's tools.
+    #[serde(rename = "deployedModel", default)]
+    pub deployed_model: Option<String>,
     /// What of the execution this is, if it had failed before and was redriven.
     #[serde(flatten)]
     pub redrive: Option<Redrive>,
@@ -55,6 +64,12 @@ impl InstanceDocument {
             ("status", Some(&self.status)),
             ("startDate", Some(&self.start_date)),
         ];
+        let others = [
+            ("stateMachineVersionArn", self.state_machine_version_arn.as_deref()),
+            ("stateMachineAliasArn", self.state_machine_alias_arn.as_deref()),
+            ("deployedModel", self.deployed_model.as_deref()),
+        ];
+        fields.extend(others.into_iter().filter(|(_, value)| value.is_some()));
         if let Some(Redrive { count, date, continues }) = &self.redrive {
             fields.extend([
                 ("redriveCount", Some(count.as_str())),

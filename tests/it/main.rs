@@ -25,4 +25,5 @@ mod reorganisation;
 mod revocation;
 mod schema;
 mod sources;
+mod step_functions;
 mod waiting;
