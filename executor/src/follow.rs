@@ -1,26 +1,19 @@
-//! The loop that drives everything: look at each run, then at each transaction, then register what is open.
+//! The loops that drive everything: one looks at each run, the other at each transaction, and registers what is open.
 
-use std::{
-    collections::{HashMap, HashSet},
-    time::Instant,
-};
+use std::time::Duration;
 
-use futures::{StreamExt, stream};
 use runproof_protocol::{InstanceId, history::StateSelection};
+use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    capture::{Advance, CaptureError, Tracked},
+    capturing::Capturing,
     executor::Executor,
     lease::{Deposed, Lease},
     open::Open,
     reconcile::Looks,
     registration::{Held, Progress},
-    step_functions::StepFunctionsError,
 };
-
-/// Histories read at the same time.
-const CONCURRENT: usize = 8;
 
 /// Looks in a row that may fail before one who waits for the end of something is told.
 const FAILURES: u32 = 5;
@@ -57,8 +50,40 @@ impl Executor {
         loop {
             let lease = Lease::take(self).await?;
             let leading = Self { epoch: Some(lease.epoch), ..self.clone() };
-            let deposed = Following::new(leading, scope.clone()).run().await;
+            let deposed = leading.follow_as_leader(scope).await;
             tracing::warn!(reason = %deposed, "standing by");
+        }
+    }
+
+    /// Captures and registers side by side: what is captured of one execution need not wait until all were looked at.
+    async fn follow_as_leader(&self, scope: &Scope) -> Deposed {
+        let captured = Notify::new();
+        let mut capturing = Capturing::new(self.clone(), scope.clone());
+        let mut registering = Registering::new(self.clone(), scope.clone());
+        tokio::select! {
+            deposed = self.again_and_again(&self.hint, async || capturing.turn(&captured).await) => deposed,
+            deposed = self.again_and_again(&captured, async || registering.turn().await) => deposed,
+        }
+    }
+
+    /// Looks until another executor leads: soon again while something is under way, at the latest when there is news. What fails is tried again.
+    async fn again_and_again(&self, news: &Notify, mut look: impl AsyncFnMut() -> eyre::Result<Progress>) -> Deposed {
+        let (busy, idle) = (self.settings.poll_interval, self.settings.idle_interval);
+        loop {
+            let wait = match look().await {
+                Ok(Progress::Waiting) => busy,
+                Ok(Progress::Complete) => idle,
+                Err(error) => {
+                    let error = match error.downcast::<Deposed>() {
+                        Ok(deposed) => return deposed,
+                        Err(error) => error,
+                    };
+                    tracing::error!(error = format!("{error:#}"), "trying again");
+                    metrics::counter!("runproof_executor_failures_total").increment(1);
+                    idle
+                }
+            };
+            next_look(news, wait).await;
         }
     }
 
@@ -67,8 +92,16 @@ impl Executor {
     /// # Errors
     /// What failed several times in a row.
     pub async fn follow_until_done(&self, arn: &str, selection: StateSelection) -> eyre::Result<InstanceId> {
-        let mut following = Following::new(self.clone(), Scope::Execution(arn.to_owned(), selection));
-        self.until_complete(async || following.turn().await).await?;
+        let scope = Scope::Execution(arn.to_owned(), selection);
+        let mut capturing = Capturing::new(self.clone(), scope.clone());
+        let mut registering = Registering::new(self.clone(), scope);
+        self.until_complete(async || {
+            let captured = capturing.turn(&Notify::new()).await;
+            // First, since it may tell that this executor does not lead any more.
+            let registered = registering.turn().await?;
+            Ok(if captured? == Progress::Complete { registered } else { Progress::Waiting })
+        })
+        .await?;
         let newest =
             "select instance_id from executor.instance where execution_arn = $1 order by redrives desc limit 1";
         let id: Vec<u8> = sqlx::query_scalar(newest).bind(arn).fetch_one(&self.pool).await?;
@@ -101,197 +134,32 @@ impl Executor {
                     tracing::warn!(error = format!("{error:#}"), "trying again");
                 }
             }
-            self.next_look(self.settings.poll_interval).await;
+            next_look(&self.hint, self.settings.poll_interval).await;
         }
-    }
-
-    /// Until a hint comes or it is time anyway.
-    async fn next_look(&self, after: std::time::Duration) {
-        // The time being up is as good as a hint.
-        let _ = tokio::time::timeout(after, self.hint.notified()).await;
     }
 }
 
-/// What a following loop keeps between two turns; all of it can be lost.
-struct Following {
+/// Until there is news or it is time anyway.
+async fn next_look(news: &Notify, after: Duration) {
+    // The time being up is as good as news.
+    let _ = tokio::time::timeout(after, news.notified()).await;
+}
+
+/// What the registering loop keeps between two turns; all of it can be lost.
+struct Registering {
     executor: Executor,
     scope: Scope,
-    tracked: HashMap<String, Tracked>,
-    /// Executions that the engine does not know any more.
-    lost: HashSet<String>,
-    discovered_at: Option<Instant>,
-    /// When AWS was last asked for redrives.
-    redrives_at: Option<Instant>,
     looks: Looks,
     held: Held,
 }
 
-impl Following {
+impl Registering {
     fn new(executor: Executor, scope: Scope) -> Self {
-        let (tracked, lost, looks, held) = Default::default();
-        Self { executor, scope, tracked, lost, discovered_at: None, redrives_at: None, looks, held }
-    }
-
-    async fn run(&mut self) -> Deposed {
-        loop {
-            let settings = &self.executor.settings;
-            let (busy, idle) = (settings.poll_interval, settings.idle_interval);
-            let wait = match self.turn().await {
-                Ok(Progress::Waiting) => busy,
-                Ok(Progress::Complete) => idle,
-                Err(error) => {
-                    let error = match error.downcast::<Deposed>() {
-                        Ok(deposed) => return deposed,
-                        Err(error) => error,
-                    };
-                    tracing::error!(error = format!("{error:#}"), "trying again");
-                    metrics::counter!("runproof_executor_failures_total").increment(1);
-                    idle
-                }
-            };
-            self.executor.next_look(wait).await;
-        }
-    }
-
-    /// One look at everything. All parts are tried; the first failure is returned.
-    async fn turn(&mut self) -> eyre::Result<Progress> {
-        let discovered = self.discover().await;
-        let captured = self.capture().await;
-        let registered = self.register().await;
-        // First, since it may tell that this executor does not lead any more.
-        let registered = registered?;
-        discovered?;
-        let captured = captured?;
-        let complete = captured == Progress::Complete && registered == Progress::Complete;
-        Ok(if complete { Progress::Complete } else { Progress::Waiting })
-    }
-
-    /// Finds executions that are not tracked yet.
-    async fn discover(&mut self) -> eyre::Result<()> {
-        let recent = |at: Instant| at.elapsed() < self.executor.settings.idle_interval;
-        if self.discovered_at.is_some_and(recent) {
-            return Ok(());
-        }
-        let (arns, selection) = match &self.scope {
-            Scope::All => (self.executions_of_deployed_models().await?, StateSelection::default()),
-            Scope::Execution(arn, selection) => (vec![arn.clone()], *selection),
-        };
-        let ended = self.ended().await?;
-        for arn in arns {
-            if !self.tracked.contains_key(&arn) && !self.lost.contains(&arn) && !ended.contains(&arn) {
-                self.track(arn, selection).await?;
-            }
-        }
-        self.discovered_at = Some(Instant::now());
-        self.discover_redriven(selection).await
-    }
-
-    /// Finds executions that had ended and go on. AWS lists none of them as new.
-    async fn discover_redriven(&mut self, selection: StateSelection) -> eyre::Result<()> {
-        let recent = |at: Instant| at.elapsed() < self.executor.settings.redrive_interval;
-        if self.redrives_at.is_some_and(recent) {
-            return Ok(());
-        }
-        let only = match &self.scope {
-            Scope::All => None,
-            Scope::Execution(arn, _) => Some(arn.as_str()),
-        };
-        for arn in self.executor.redriven(only).await? {
-            if !self.tracked.contains_key(&arn) {
-                self.track(arn, selection).await?;
-            }
-        }
-        self.redrives_at = Some(Instant::now());
-        Ok(())
-    }
-
-    async fn track(&mut self, arn: String, selection: StateSelection) -> eyre::Result<()> {
-        let execution = match self.executor.engine.describe_execution(&arn).await {
-            Err(error @ StepFunctionsError::ExecutionUnknown(_)) if self.scope == Scope::All => {
-                tracing::warn!(%error, "it stays as it was captured");
-                self.lost.insert(arn);
-                return Ok(());
-            }
-            found => found?,
-        };
-        let sighted = self.executor.sight(&execution, selection).await?;
-        let tracked = Tracked::resume(&self.executor, &arn, sighted).await?;
-        self.tracked.insert(arn, tracked);
-        Ok(())
-    }
-
-    async fn executions_of_deployed_models(&self) -> eyre::Result<Vec<String>> {
-        let pool = &self.executor.pool;
-        let mut arns: Vec<String> = sqlx::query_scalar(
-            "select execution_arn from executor.instance where execution_arn is not null and ended_as is null order by created_at",
-        )
-        .fetch_all(pool)
-        .await?;
-        let machines: Vec<String> = sqlx::query_scalar(
-            "select state_machine_arn from executor.model where state_machine_arn is not null order by created_at",
-        )
-        .fetch_all(pool)
-        .await?;
-        let mut known = self.ended().await?;
-        known.extend(arns.iter().cloned());
-        for machine in machines {
-            match self.executor.engine.executions_until(&machine, &known).await {
-                // Oldest first, so that ordinals follow the order of starts.
-                Ok(new) => arns.extend(new.into_iter().rev()),
-                Err(error) => tracing::warn!(state_machine = machine, %error, "its executions cannot be listed"),
-            }
-        }
-        Ok(arns)
-    }
-
-    async fn ended(&self) -> eyre::Result<HashSet<String>> {
-        let arns: Vec<String> = sqlx::query_scalar(
-            "select execution_arn from executor.instance where execution_arn is not null
-             group by execution_arn having bool_and(ended_as is not null)",
-        )
-        .fetch_all(&self.executor.pool)
-        .await?;
-        Ok(arns.into_iter().collect())
-    }
-
-    /// Takes what is new of each tracked execution; complete if none is left.
-    async fn capture(&mut self) -> eyre::Result<Progress> {
-        let executor = &self.executor;
-        let looks: Vec<_> =
-            self.tracked.iter_mut().map(|(arn, tracked)| look(executor, arn.clone(), tracked)).collect();
-        let looks: Vec<_> = stream::iter(looks).buffer_unordered(CONCURRENT).collect().await;
-        let mut failure = None;
-        for (arn, look) in looks {
-            match look {
-                Ok(advance) => {
-                    if let Some(hole) = advance.hole {
-                        tracing::info!(execution = arn, %hole, "not all of the history was taken");
-                    }
-                    if let Some(outcome) = advance.ended {
-                        tracing::info!(execution = arn, %outcome, "execution ended and is captured");
-                        self.tracked.remove(&arn);
-                    }
-                }
-                Err(CaptureError::Overtaken) => {
-                    self.tracked.remove(&arn);
-                    self.discovered_at = None;
-                }
-                Err(error) => {
-                    tracing::error!(execution = arn, %error, "nothing was captured");
-                    failure = Some(error);
-                }
-            }
-        }
-        metrics::gauge!("runproof_executor_executions_tracked").set(self.tracked.len() as f64);
-        match failure {
-            Some(error) => Err(error.into()),
-            None if self.tracked.is_empty() => Ok(Progress::Complete),
-            None => Ok(Progress::Waiting),
-        }
+        Self { executor, scope, looks: Looks::default(), held: Held::default() }
     }
 
     /// Brings transactions in line with the chain and registers what is open in the scope.
-    async fn register(&mut self) -> eyre::Result<Progress> {
+    async fn turn(&mut self) -> eyre::Result<Progress> {
         let executor = &self.executor;
         let waiting = executor.reconcile(&mut self.looks).await?;
         let open = match &self.scope {
@@ -310,9 +178,4 @@ impl Following {
                 .await?;
         ids.iter().map(|id| Ok(Open::Instance(InstanceId::try_from(&id[..])?))).collect()
     }
-}
-
-async fn look(executor: &Executor, arn: String, tracked: &mut Tracked) -> (String, Result<Advance, CaptureError>) {
-    let advance = tracked.advance(executor).await;
-    (arn, advance)
 }

@@ -48,7 +48,7 @@ impl Executor {
              ) live on true
              where live.instances = 0 or (i.ended_as is not null and live.terminations = 0)
                 or live.reached < (select coalesce(max(s.sequence) + 1, 0) from executor.state s where s.instance_id = i.instance_id)
-             order by i.created_at",
+             order by i.started_at, i.created_at",
         )
         .fetch_all(&self.pool)
         .await?;
