@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     InstanceId, ModelId, StateId,
     head::{self, Batch, Outcome, Registry},
-    json_dumps,
+    json_dumps, merkle,
 };
 
 /// What is known of an execution at its start; its bytes are hashed into the [`InstanceId`]. The paper's fields of an AWS execution, without those
@@ -172,6 +172,43 @@ pub fn bare_address(address: Address) -> String {
 /// A hash as the paper's documents write it: lower-case hex without `0x`.
 pub fn bare_hash(hash: B256) -> String {
     hex::encode(hash)
+}
+
+/// States that one call registered, as leaves of its Merkle tree: `/<instance>/roots/<first>.json`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Leaves {
+    /// Ids, in order; none of one that is withheld.
+    pub states: Vec<Option<StateId>>,
+    /// Predecessor of each, as registered: empty if each follows the one just before it.
+    pub predecessors: Vec<Option<u32>>,
+}
+
+/// That a state is one of those that a call registered by their root: `/<instance>/proof/<sequence>.json`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct InclusionProof {
+    /// The run.
+    pub instance: InstanceId,
+    /// The state's place in the run, from 0.
+    pub sequence: u64,
+    /// Its id.
+    pub state: StateId,
+    /// Sequence number of the first state of the call.
+    pub first: u64,
+    /// How many states it registered.
+    pub count: u64,
+    /// Root of their Merkle tree: to be held against the chain's.
+    pub root: B256,
+    /// Hashes beside the way from the leaf to the root, the leaf's sibling first (RFC 9162, section 2.1.3).
+    pub audit_path: Vec<B256>,
+}
+
+impl InclusionProof {
+    /// Whether it proves that the state, at its place, is under the root.
+    pub fn holds(&self) -> bool {
+        let place = self.sequence.checked_sub(self.first);
+        let root = place.and_then(|place| merkle::root_by_path(self.state, place, self.count, &self.audit_path));
+        root == Some(self.root)
+    }
 }
 
 /// Block number and time (Unix seconds) of a batch, by the sequence number of its first state.

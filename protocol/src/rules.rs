@@ -8,6 +8,7 @@
 //! | 4 certificate known | [`certificate::certificate_known`] | the TLS handshake, the contract's bindings |
 //! | 5 protocol linked | [`certificate::protocol_linked`] | the binding's signature |
 //! | content | [`content::content`] | published bytes |
+//! | content, of a root | [`leaves::reveal`] | published leaves |
 //! | completeness | [`completeness::completeness`] | the published protocol, the proved head |
 //!
 //! Of the paper's own contract less can be said: [`itrex`].
@@ -18,6 +19,7 @@ pub mod content;
 pub mod existence;
 pub mod issuer;
 pub mod itrex;
+pub mod leaves;
 pub mod registered;
 
 use crate::verdict::{Check, Finding, Status};

@@ -133,6 +133,8 @@ pub struct StateVerdict {
     pub sequence: u64,
     /// Its id.
     pub state: StateId,
+    /// Sequence number of the state it was entered from; `None` if there is none, or the contract tells none.
+    pub predecessor: Option<u32>,
     /// Its name, if its document could be read and hashes to its id.
     pub state_name: Option<String>,
     /// When it was entered, milliseconds since the Unix epoch, from the same document.

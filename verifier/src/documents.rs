@@ -4,9 +4,16 @@ use alloy::primitives::B256;
 use futures::{StreamExt, stream};
 use runproof_protocol::{
     InstanceId, StateId,
-    documents::{InstanceProtocol, engine},
+    documents::{InstanceProtocol, Leaves, engine},
+    head::Range,
     id::sha256,
-    rules::{Reading, content::PublishedState, registered::RegisteredRun},
+    rules::{
+        Reading,
+        content::PublishedState,
+        leaves,
+        registered::{RegisteredRun, RegisteredState},
+    },
+    verdict::Finding,
 };
 
 use crate::site::{Site, SiteError};
@@ -58,6 +65,26 @@ pub(crate) fn protocol_path(instance: InstanceId) -> String {
     format!("{instance}.json")
 }
 
+/// Reads the leaves of all roots of the run, which then knows the states of those that are right. One finding a root.
+pub(crate) async fn reveal(site: &Reading<Site>, run: &mut RegisteredRun) -> Vec<Finding> {
+    let roots: Vec<Range> = run.batches.iter().filter(|batch| batch.by_root).map(|batch| batch.range).collect();
+    let instance = run.instance;
+    let published = stream::iter(roots).map(|range| async move {
+        let Sourced { source, reading } = bytes(site, format!("{instance}/roots/{}.json", range.first)).await;
+        (
+            range,
+            source,
+            reading.map(|bytes| serde_json::from_slice::<Leaves>(&bytes).map_err(|error| error.to_string())),
+        )
+    });
+    let mut published = std::pin::pin!(published.buffered(CONCURRENCY));
+    let mut findings = Vec::new();
+    while let Some((range, source, reading)) = published.next().await {
+        findings.push(leaves::reveal(run, &range, &reading, &source));
+    }
+    findings
+}
+
 impl Documents {
     pub(crate) async fn read(site: &Reading<Site>, run: &RegisteredRun) -> Self {
         let model = hashed(bytes(site, format!("{}.json", run.proved.model)).await);
@@ -65,11 +92,12 @@ impl Documents {
         let registered = instance.reading.read().filter(|bytes| InstanceId::of(bytes) == run.instance);
         let engine = registered.and_then(|bytes| engine(bytes)).map(str::to_owned);
         let instance = hashed(instance);
-        let ids: Vec<StateId> = run.states().map(|state| state.state).collect();
-        let states = if ids.len() > MOST_STATE_DOCUMENTS {
-            of_trace(site, run.instance, &ids).await
+        let registered: Vec<RegisteredState> = run.states().collect();
+        let states = if registered.len() > MOST_STATE_DOCUMENTS {
+            of_trace(site, run.instance, &registered).await
         } else {
-            stream::iter(ids.into_iter().map(|id| of_document(site, id))).buffered(CONCURRENCY).collect().await
+            let documents = registered.into_iter().map(|state| of_document(site, state.state));
+            stream::iter(documents).buffered(CONCURRENCY).collect().await
         };
         Self { model, instance, engine, states }
     }
@@ -95,15 +123,22 @@ async fn of_document(site: &Reading<Site>, id: StateId) -> Sourced<PublishedStat
     Sourced { source, reading: reading.map(|bytes| PublishedState::of_document(&bytes, id)) }
 }
 
-async fn of_trace(site: &Reading<Site>, instance: InstanceId, ids: &[StateId]) -> Vec<Sourced<PublishedState>> {
+async fn of_trace(
+    site: &Reading<Site>,
+    instance: InstanceId,
+    registered: &[RegisteredState],
+) -> Vec<Sourced<PublishedState>> {
     let Sourced { source, reading } = bytes(site, format!("{instance}/trace.json")).await;
     // What is no trace has one hash, and that is no state's.
     let read = reading
         .map(|bytes| (PublishedState::of_trace(&bytes), PublishedState { id: StateId::of(&bytes), entry: None }));
-    (0..ids.len())
-        .map(|place| Sourced {
-            source: format!("{source}, its first {} entries", place + 1),
-            reading: read.as_ref().map(|(states, whole)| states.get(place).unwrap_or(whole).clone()),
+    let of = |sequence: u64| {
+        read.as_ref().map(|(states, whole)| {
+            let own = usize::try_from(sequence).ok().and_then(|place| states.get(place));
+            own.unwrap_or(whole).clone()
         })
-        .collect()
+    };
+    let entries = |sequence: u64| format!("{source}, its first {} entries", sequence.saturating_add(1));
+    let sequences = registered.iter().map(|state| state.sequence);
+    sequences.map(|sequence| Sourced { source: entries(sequence), reading: of(sequence) }).collect()
 }

@@ -125,6 +125,7 @@ impl Chain {
         Ok(StateVerdict {
             sequence,
             state,
+            predecessor: None,
             state_name: None,
             entered_at_ms: None,
             block_number: log.block_number.unwrap_or_default(),

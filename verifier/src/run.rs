@@ -10,13 +10,14 @@ use alloy::{
 };
 use runproof_contracts::{
     InstanceRegistry::{
-        InstanceRegistered, InstanceTerminated, StatesRegistered, instanceOfCall, modelRegisteredAtBlockCall,
+        InstanceRegistered, InstanceTerminated, StatesRegistered, StatesRootRegistered, instanceOfCall,
+        modelRegisteredAtBlockCall,
     },
     RegistryEvent, decode, storage,
 };
 use runproof_protocol::{
     InstanceId,
-    head::Batch,
+    head::{Batch, Range},
     rules::{
         existence::Existence,
         registered::{ProvedInstance, RegisteredBatch, RegisteredRun, RegisteredTermination},
@@ -113,7 +114,11 @@ impl Chain {
         instance: InstanceId,
         proved: ProvedInstance,
     ) -> Result<RegisteredRun, VerifyError> {
-        let signatures = vec![StatesRegistered::SIGNATURE_HASH, InstanceTerminated::SIGNATURE_HASH];
+        let signatures = vec![
+            StatesRegistered::SIGNATURE_HASH,
+            StatesRootRegistered::SIGNATURE_HASH,
+            InstanceTerminated::SIGNATURE_HASH,
+        ];
         let filter = Filter::new().event_signature(signatures).topic1(issuer).topic2(instance.0);
         let registry = self.registry;
         let mut run = RegisteredRun { registry, issuer, instance, proved, batches: Vec::new(), termination: None };
@@ -144,7 +149,13 @@ fn append(run: &mut RegisteredRun, log: &Log, block_timestamp_s: u64) {
             if (issuer, instance) == (run.issuer, run.instance) =>
         {
             let batch = Batch { first, states, predecessors, block_number, block_timestamp_s };
-            run.batches.push(RegisteredBatch { batch, transaction_hash });
+            run.batches.push(RegisteredBatch::told(batch, transaction_hash));
+        }
+        Ok(RegistryEvent::StatesRootRegistered { issuer, instance, first, count, root, predecessors_hash, .. })
+            if (issuer, instance) == (run.issuer, run.instance) =>
+        {
+            let range = Range { first, count, root, predecessors_hash, block_number, block_timestamp_s };
+            run.batches.push(RegisteredBatch::by_root(range, transaction_hash));
         }
         Ok(RegistryEvent::InstanceTerminated { issuer, instance, count, outcome, .. })
             if (issuer, instance) == (run.issuer, run.instance) =>

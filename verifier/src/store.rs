@@ -151,37 +151,39 @@ async fn write_instance(connection: &mut PgConnection, verdict: &Verdict, positi
     .wrap_err("writing an instance's verdict")
 }
 
-/// States in one statement; those beyond the count, which a reorganisation took back, are deleted.
+/// States in one statement; others, which a reorganisation took back or whose leaves are not served any more, are deleted.
 async fn write_states(connection: &mut PgConnection, verdict: &Verdict) -> eyre::Result<()> {
     let states = &verdict.states;
     let sequences = states.iter().map(|state| i64::try_from(state.sequence)).collect::<Result<Vec<_>, _>>()?;
     let ids: Vec<&[u8]> = states.iter().map(|state| state.state.as_slice()).collect();
+    let predecessors: Vec<Option<i64>> = states.iter().map(|state| state.predecessor.map(i64::from)).collect();
     let statuses: Vec<&str> = states.iter().map(|state| verdict.state_status(state).name()).collect();
     let names: Vec<Option<String>> = states.iter().map(|state| state.state_name.as_deref().map(without_nul)).collect();
     let entered: Vec<Option<i64>> = states.iter().map(|state| state.entered_at_ms).collect();
     let findings: Vec<Json<_>> = states.iter().map(|state| Json(storable(&state.findings))).collect();
     sqlx::query(
-        "insert into verdict.state (issuer, instance_id, sequence, state_id, status, state_name, entered_at_ms, findings)
-         select $1, $2, * from unnest($3::bigint[], $4::bytea[], $5::text[], $6::text[], $7::bigint[], $8::jsonb[])
+        "insert into verdict.state (issuer, instance_id, sequence, state_id, status, state_name, entered_at_ms, findings, predecessor)
+         select $1, $2, * from unnest($3::bigint[], $4::bytea[], $5::text[], $6::text[], $7::bigint[], $8::jsonb[], $9::bigint[])
          on conflict (issuer, instance_id, sequence) do update set
             state_id = excluded.state_id, status = excluded.status, state_name = excluded.state_name,
-            entered_at_ms = excluded.entered_at_ms, findings = excluded.findings",
+            entered_at_ms = excluded.entered_at_ms, findings = excluded.findings, predecessor = excluded.predecessor",
     )
     .bind(verdict.issuer.as_slice())
     .bind(verdict.instance.as_slice())
-    .bind(sequences)
+    .bind(&sequences)
     .bind(ids)
     .bind(statuses)
     .bind(names)
     .bind(entered)
     .bind(findings)
+    .bind(predecessors)
     .execute(&mut *connection)
     .await
     .wrap_err("writing verdicts of states")?;
-    sqlx::query("delete from verdict.state where issuer = $1 and instance_id = $2 and sequence >= $3")
+    sqlx::query("delete from verdict.state where issuer = $1 and instance_id = $2 and sequence <> all ($3)")
         .bind(verdict.issuer.as_slice())
         .bind(verdict.instance.as_slice())
-        .bind(i64::try_from(states.len())?)
+        .bind(sequences)
         .execute(connection)
         .await
         .wrap_err("deleting verdicts of states taken back")?;

@@ -61,6 +61,8 @@ struct Evidence {
     location: Option<String>,
     site: Reading<Site>,
     protocol: Protocol,
+    /// Whether the leaves of each root were read, and make it.
+    leaves: Vec<Finding>,
 }
 
 impl Evidence {
@@ -70,7 +72,7 @@ impl Evidence {
         issuer: Address,
         instance: InstanceId,
     ) -> Result<Self, VerifyError> {
-        let (at, run) = chain.run(issuer, instance).await?;
+        let (at, mut run) = chain.run(issuer, instance).await?;
         let ens = ens::records(chain, &at, settings.ens_registry, issuer).await?;
         let location = match &settings.site {
             Some(given) => Some(given.to_string()),
@@ -84,7 +86,8 @@ impl Evidence {
             }
         };
         let (site, protocol) = documents::protocol(site, instance).await;
-        Ok(Self { at, run, ens, location, site, protocol })
+        let leaves = documents::reveal(&site, &mut run).await;
+        Ok(Self { at, run, ens, location, site, protocol, leaves })
     }
 
     /// Whether the site knows of newer blocks than the pinned one: it was read later.
@@ -111,6 +114,7 @@ impl Evidence {
         findings.extend(certificate);
         findings.push(content::content(run.proved.model.0, &documents.model.reading, &documents.model.source));
         findings.push(content::content(run.instance.0, &documents.instance.reading, &documents.instance.source));
+        findings.extend(self.leaves.iter().cloned());
         findings.push(self.completeness(&documents));
         let folds = run.folds_to_proved_head();
         let states = run.states().zip(&documents.states).zip(certificate_then).map(|((state, read), certificate)| {
@@ -200,6 +204,7 @@ fn judge_state(
     StateVerdict {
         sequence: state.sequence,
         state: state.state,
+        predecessor: state.predecessor,
         state_name,
         entered_at_ms,
         block_number: state.block_number,

@@ -6,6 +6,7 @@
 mod answer;
 mod connection;
 mod documents;
+mod leaves;
 mod routes;
 
 use std::{net::TcpListener, path::PathBuf, sync::Arc, time::Duration};

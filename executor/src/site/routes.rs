@@ -19,6 +19,7 @@ use super::{
     SiteSettings,
     answer::{Failure, Lifetime, document},
     documents::{self, TracePrefix},
+    leaves::Leaves,
 };
 use crate::{
     protocol_document,
@@ -44,6 +45,8 @@ pub(super) fn router(settings: SiteSettings) -> Router {
         .route("/{file}", get(content_addressed))
         .route("/{instance}/instance.json", get(instance))
         .route("/{instance}/trace.json", get(trace))
+        .route("/{instance}/roots/{file}", get(leaves))
+        .route("/{instance}/proof/{file}", get(proof))
         .fallback(async || Failure::NotFound)
         .layer(DefaultBodyLimit::max(MAX_BODY))
         .layer(TimeoutLayer::with_status_code(StatusCode::REQUEST_TIMEOUT, DEADLINE))
@@ -88,6 +91,37 @@ async fn instance(State(site): State<Site>, Path(name): Path<String>, asked: Hea
 async fn trace(State(site): State<Site>, Path(name): Path<String>, asked: HeaderMap) -> Result<Response, Failure> {
     let prefix = TracePrefix::of_instance(&site.database, id(&name)?).await?.ok_or(Failure::NotFound)?;
     Ok(trace_document(&site, prefix, Lifetime::Changing, &asked))
+}
+
+/// `/<instance>/roots/<first>.json`: what the transaction registered whose first state has this sequence number.
+async fn leaves(
+    State(site): State<Site>,
+    Path((name, file)): Path<(String, String)>,
+    asked: HeaderMap,
+) -> Result<Response, Failure> {
+    let first = sequence(&file)?;
+    let leaves = Leaves::containing(&site.database, id(&name)?, first).await?;
+    let leaves = leaves.filter(|leaves| leaves.first == first).ok_or(Failure::NotFound)?;
+    let (hash, length, database) = (leaves.last.to_string(), leaves.len(), site.database.clone());
+    Ok(document(&asked, &hash, Lifetime::Changing, length, |range| leaves.body(database, range)))
+}
+
+/// `/<instance>/proof/<sequence>.json`: the audit path of a state.
+async fn proof(
+    State(site): State<Site>,
+    Path((name, file)): Path<(String, String)>,
+    asked: HeaderMap,
+) -> Result<Response, Failure> {
+    let sequence = sequence(&file)?;
+    let leaves = Leaves::containing(&site.database, id(&name)?, sequence).await?.ok_or(Failure::NotFound)?;
+    let bytes = serde_json::to_vec(&leaves.proof(&site.database, sequence).await?)?;
+    Ok(bytes_document(&asked, &hex::encode(sha256(&bytes)), Lifetime::Changing, bytes))
+}
+
+/// `<sequence>.json`, the number written without leading zeros.
+fn sequence(file: &str) -> Result<i64, Failure> {
+    let text = file.strip_suffix(".json").ok_or(Failure::NotFound)?;
+    text.parse().ok().filter(|number: &i64| *number >= 0 && number.to_string() == text).ok_or(Failure::NotFound)
 }
 
 fn bytes_document(asked: &HeaderMap, hash: &str, lifetime: Lifetime, bytes: Vec<u8>) -> Response {

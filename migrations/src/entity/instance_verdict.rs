@@ -32,6 +32,8 @@ pub struct Model {
     pub findings: Json,
     /// Grows with each change.
     pub revision: i64,
+    /// The journal's entry that it took into account.
+    pub journal_position: i64,
 }
 
 /// It stands alone.

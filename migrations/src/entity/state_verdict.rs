@@ -23,6 +23,8 @@ pub struct Model {
     pub state_name: Option<String>,
     /// When it was entered, milliseconds since the Unix epoch, from its document.
     pub entered_at_ms: Option<i64>,
+    /// Sequence number of the state it was entered from.
+    pub predecessor: Option<i64>,
     /// List of `protocol::verdict::Finding`: what concerns this state alone.
     pub findings: Json,
 }

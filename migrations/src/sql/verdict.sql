@@ -22,6 +22,7 @@ create index instance_status on verdict.instance (status);
 create index instance_revision on verdict.instance (revision);
 create index instance_checked_at on verdict.instance (checked_at);
 
+-- Of a state under a root this row is the only one that there is: it is written only if the published leaves make the root.
 create table verdict.state (
     issuer             bytea not null,
     instance_id        bytea not null,
@@ -31,6 +32,7 @@ create table verdict.state (
     state_name         text,
     entered_at_ms      bigint,
     findings           jsonb not null,
+    predecessor        bigint,                -- sequence of the state it was entered from
     primary key (issuer, instance_id, sequence),
     foreign key (issuer, instance_id) references verdict.instance on delete cascade
 );

@@ -60,12 +60,26 @@ create view warehouse.d_instance as
     left join journal.termination t on t.issuer = i.issuer and t.instance_id = i.instance_id and t.retracted_by is null
     where i.kind in ('instance_registered', 'itrex_instance_registered');
 
+-- States that the chain tells, and those under roots that a verdict knows, since published leaves make the root.
+create view warehouse.state as
+    select content_id, issuer, instance_id, sequence, predecessor, issuer_address, transaction_hash, event_index, event_item, "timestamp", registered_at,
+           finality, engine_id
+    from warehouse.registration where kind in ('state_registered', 'itrex_state_registered')
+    union all
+    select v.state_id, r.issuer, r.instance_id, v.sequence, v.predecessor, r.issuer_address, r.transaction_hash, r.event_index,
+           (v.sequence - (r.event ->> 'first')::bigint)::integer, r."timestamp", r.registered_at, r.finality, r.engine_id
+    from warehouse.registration r
+    -- A verdict from before the registration knows of other states, if of any.
+    join verdict.instance i on i.issuer = r.issuer and i.instance_id = r.instance_id and i.journal_position >= r.position
+    join verdict.state v on v.issuer = r.issuer and v.instance_id = r.instance_id and v.sequence >= (r.event ->> 'first')::bigint
+                        and v.sequence < (r.event ->> 'first')::bigint + (r.event ->> 'count')::bigint
+    where r.kind = 'states_root_registered';
+
 create view warehouse.d_state as
     select encode(s.content_id, 'hex') as state_hash, encode(s.instance_id, 'hex') as instance_hash, s.issuer_address, s.sequence,
            v.state_name, to_timestamp(v.entered_at_ms / 1000.0) as entered_at, v.status as verdict
-    from warehouse.registration s
-    left join verdict.state v on v.issuer = s.issuer and v.instance_id = s.instance_id and v.sequence = s.sequence and v.state_id = s.content_id
-    where s.kind in ('state_registered', 'itrex_state_registered');
+    from warehouse.state s
+    left join verdict.state v on v.issuer = s.issuer and v.instance_id = s.instance_id and v.sequence = s.sequence and v.state_id = s.content_id;
 
 create view warehouse.f_model as
     select encode(model_id, 'hex') as model_hash, transaction_hash, 1 as event_type_id, event_index, "timestamp", registered_at,
@@ -80,7 +94,7 @@ create view warehouse.f_instance as
 create view warehouse.f_state as
     select encode(content_id, 'hex') as state_hash, transaction_hash, 3 as event_type_id, event_index, "timestamp", registered_at,
            encode(instance_id, 'hex') as instance_hash, sequence, event_item, issuer_address, engine_id, finality
-    from warehouse.registration where kind in ('state_registered', 'itrex_state_registered');
+    from warehouse.state;
 
 -- States that the chain does not tell, by the root of the Merkle tree over them.
 create view warehouse.f_states_root as
@@ -93,10 +107,8 @@ create view warehouse.f_transition as
     select encode(pre.content_id, 'hex') as pre_state_hash, encode(post.content_id, 'hex') as post_state_hash, post.transaction_hash,
            4 as event_type_id, post.event_index, post."timestamp", post.registered_at, encode(post.instance_id, 'hex') as instance_hash,
            pre.sequence as pre_sequence, post.sequence as post_sequence, post.event_item, post.issuer_address, post.engine_id, post.finality
-    from warehouse.registration post
-    join warehouse.registration pre
-      on pre.kind = 'state_registered' and pre.issuer = post.issuer and pre.instance_id = post.instance_id and pre.sequence = post.predecessor
-    where post.kind = 'state_registered'
+    from warehouse.state post
+    join warehouse.state pre on pre.issuer = post.issuer and pre.instance_id = post.instance_id and pre.sequence = post.predecessor
     union all
     select event ->> 'from_state', event ->> 'to_state', transaction_hash, 4, event_index, "timestamp", registered_at,
            encode(instance_id, 'hex'), null, null, event_item, issuer_address, engine_id, finality

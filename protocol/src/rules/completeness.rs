@@ -55,23 +55,29 @@ impl Comparison<'_> {
         let times: HashMap<u64, (u64, u64)> = run
             .batches
             .iter()
-            .map(|registered| &registered.batch)
-            .map(|batch| (batch.first, (batch.block_number, batch.block_timestamp_s)))
+            .map(|registered| &registered.range)
+            .map(|range| (range.first, (range.block_number, range.block_timestamp_s)))
             .collect();
         let sealed = run.termination.map(|end| (end.block_number, end.block_timestamp_s));
         let folded = settled.head(&|first| times.get(&first).copied(), sealed);
         let registered: Vec<RegisteredState> = run.states().collect();
         if folded != run.proved.head {
-            let detail = difference(&registered, &settled.instance_protocol)
-                .or_else(|| {
+            let difference = || {
+                difference(&registered, &settled.instance_protocol).or_else(|| {
                     altered_rows(run.issuer, &registered, &settled.instance_protocol).map(|altered| altered.sentence())
                 })
-                .unwrap_or_else(|| "the rows are those registered, but not their batches or the run's end".into());
+            };
+            let detail = if run.is_revealed() {
+                difference()
+                    .unwrap_or_else(|| "the rows are those registered, but not their batches or the run's end".into())
+            } else {
+                "the rows are not those registered; which, only the leaves of all roots would tell".into()
+            };
             return self.question.failed(run.proved.head, Some(folded.to_string()), detail);
         }
         // The head vouches for ids, order, predecessors, batches, blocks and times; the other fields are compared.
         let unhashed = altered_rows(run.issuer, &registered, &settled.instance_protocol)
-            .or_else(|| altered_entries(self.states, &settled.instance_protocol));
+            .or_else(|| altered_entries(&registered, self.states, &settled.instance_protocol));
         if let Some(altered) = unhashed {
             return self.question.failed(
                 altered.registered.clone(),
@@ -171,7 +177,8 @@ impl Altered {
 }
 
 fn altered_rows(issuer: Address, registered: &[RegisteredState], published: &[ProtocolRow]) -> Option<Altered> {
-    registered.iter().zip(published).find_map(|(state, row)| {
+    registered.iter().find_map(|state| {
+        let row = row_of(state, published)?;
         let shown = |number: Option<u32>| number.map_or("none".to_owned(), |number| number.to_string());
         let same_if_absent = |told: Option<u64>, known: u64| told.unwrap_or(known).to_string();
         let fields = [
@@ -194,8 +201,18 @@ fn bare_transaction(row: &ProtocolRow) -> String {
     row.transaction_hash.parse::<B256>().map_or_else(|_| row.transaction_hash.clone(), bare_hash)
 }
 
-fn altered_entries(states: &[Option<PublishedState>], published: &[ProtocolRow]) -> Option<Altered> {
-    states.iter().zip(published).find_map(|(state, row)| {
+/// States that are known only by a root have rows too.
+fn row_of<'a>(state: &RegisteredState, published: &'a [ProtocolRow]) -> Option<&'a ProtocolRow> {
+    published.get(usize::try_from(state.sequence).ok()?)
+}
+
+fn altered_entries(
+    registered: &[RegisteredState],
+    states: &[Option<PublishedState>],
+    published: &[ProtocolRow],
+) -> Option<Altered> {
+    registered.iter().zip(states).find_map(|(registered, state)| {
+        let row = row_of(registered, published)?;
         let state = state.as_ref().filter(|state| state.id == row.state_hash)?;
         let (name, entered_at_ms) = state.entry.as_ref()?;
         let fields = [

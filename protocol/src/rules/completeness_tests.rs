@@ -5,7 +5,7 @@ use super::*;
 use crate::{
     InstanceId, ModelId,
     documents::{Termination, bare_address},
-    head::{Batch, Outcome, Registry, shorten_predecessors},
+    head::{Batch, Outcome, Range, Registry, shorten_predecessors},
     rules::registered::{ProvedInstance, RegisteredBatch, RegisteredTermination},
     verdict::Status,
 };
@@ -28,7 +28,7 @@ fn run(sizes: &[usize], ended: bool) -> RegisteredRun {
             block_timestamp_s: 1_700_000_000 + block_number,
         };
         first += *size as u64;
-        batches.push(RegisteredBatch { batch, transaction_hash: B256::repeat_byte(block_number as u8) });
+        batches.push(RegisteredBatch::told(batch, B256::repeat_byte(block_number as u8)));
     }
     let termination = ended.then_some(RegisteredTermination {
         outcome: Outcome::Succeeded,
@@ -104,6 +104,7 @@ fn pending(sequence: u64) -> ProtocolRow {
         state: state_hash,
         predecessor: None,
         batch: sequence,
+        by_root: false,
         block_number: 0,
         block_timestamp_s: 0,
         transaction_hash: B256::ZERO,
@@ -237,7 +238,12 @@ fn name_that_differs_from_the_states_document_fails() {
 #[test]
 fn branches_keep_their_predecessors() {
     let mut run = run(&[3], true);
-    run.batches[0].batch.predecessors = shorten_predecessors(0, vec![None, Some(0), Some(0)]);
+    let RegisteredBatch { range: Range { first, block_number, block_timestamp_s, .. }, transaction_hash, .. } =
+        run.batches[0];
+    let states = run.states().map(|state| state.state).collect();
+    let predecessors = shorten_predecessors(first, vec![None, Some(0), Some(0)]);
+    let batch = Batch { first, states, predecessors, block_number, block_timestamp_s };
+    run.batches = vec![RegisteredBatch::told(batch, transaction_hash)];
     run.proved.head = run.folded_head();
     assert_eq!(judged(&run, protocol(&run)).status, Status::Passed);
     let mut linear = protocol(&run);

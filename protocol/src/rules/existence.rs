@@ -15,8 +15,9 @@ use crate::{
 ///
 /// `folds` is [`RegisteredRun::folds_to_proved_head`], which is the same for all states of a run.
 pub fn state_exists(run: &RegisteredRun, state: &RegisteredState, folds: bool) -> Finding {
+    let event = if state.by_root { "StatesRootRegistered" } else { "StatesRegistered" };
     let source = format!(
-        "StatesRegistered of contract {} in block {}, transaction {}",
+        "{event} of contract {} in block {}, transaction {}",
         run.registry.address, state.block_number, state.transaction_hash
     );
     let question = Question { check: Check::StateExists, source: &source };
@@ -25,7 +26,7 @@ pub fn state_exists(run: &RegisteredRun, state: &RegisteredState, folds: bool) -
     }
     question.failed(
         format!("head {} of {} states", run.proved.head, run.proved.count),
-        Some(format!("head {} of {} states", run.folded_head(), run.states().count())),
+        Some(format!("head {} of {} states", run.folded_head(), run.count())),
         "the node's logs are not those that made the contract's head: ask another node",
     )
 }

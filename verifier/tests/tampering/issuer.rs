@@ -15,17 +15,17 @@ use alloy::{
 };
 use runproof_contracts::{
     InstanceRegistry::{
-        bindCertificateCall, registerInstanceCall, registerModelCall, registerStatesCall, revokeCertificateCall,
-        setGuardianCall, terminateInstanceCall,
+        bindCertificateCall, registerInstanceCall, registerModelCall, registerStatesCall, registerStatesRootCall,
+        revokeCertificateCall, setGuardianCall, terminateInstanceCall,
     },
     ens::{EnsRegistry, EnsResolver, EnsReverseRegistrar},
     typed_data::{Certificate, domain},
 };
 use runproof_nodes::Nodes;
 use runproof_protocol::{
-    InstanceId, ModelId,
-    documents::{InstanceProtocol, ProtocolRow, REGISTER_STATE, Termination, bare_address, bare_hash},
-    head::{Outcome, Registry, default_predecessor},
+    InstanceId, ModelId, StateId,
+    documents::{InstanceProtocol, Leaves, ProtocolRow, REGISTER_STATE, Termination, bare_address, bare_hash},
+    head::{Batch, Outcome, Registry, default_predecessor},
     history::{Capture, CapturedState, Execution, HistoryEvent, StateSelection},
 };
 use runproof_stack::{CHAIN_ID, namehash};
@@ -51,6 +51,8 @@ pub struct Issuer {
     pub name: String,
     registry: Registry,
     start_block: u64,
+    /// Whether the second batch is registered by its root.
+    by_root: bool,
 }
 
 /// A funded key.
@@ -97,19 +99,30 @@ impl Issuer {
 
     /// An honest issuer of a run of this length.
     pub async fn honest_with(states: usize) -> Self {
-        let issuer = Self::unbound_with(states).await;
-        issuer.bind_certificate(&issuer.account, &issuer.account).await;
-        issuer.claim_name().await;
-        issuer.point_name(&issuer.site.url).await;
+        let issuer = Self::registered(states, false).await;
+        issuer.make_known().await;
         issuer
+    }
+
+    /// The same, but that the chain tells only the root of the second batch.
+    pub async fn honest_by_root() -> Self {
+        let issuer = Self::registered(STATES, true).await;
+        issuer.make_known().await;
+        issuer
+    }
+
+    async fn make_known(&self) {
+        self.bind_certificate(&self.account, &self.account).await;
+        self.claim_name().await;
+        self.point_name(&self.site.url).await;
     }
 
     /// The run is registered and published; there is neither binding nor name.
     pub async fn unbound() -> Self {
-        Self::unbound_with(STATES).await
+        Self::registered(STATES, false).await
     }
 
-    async fn unbound_with(states: usize) -> Self {
+    async fn registered(states: usize, by_root: bool) -> Self {
         let chain = stack().await.chain().expect("started");
         let registry = chain.deploy_registry().await.expect("the contract deploys");
         let number = NUMBER.fetch_add(1, Ordering::Relaxed);
@@ -124,6 +137,7 @@ impl Issuer {
             name: format!("issuer{number}.runproof.eth"),
             registry: Registry { chain_id: CHAIN_ID, address: registry.address },
             start_block: registry.deployed_at_block,
+            by_root,
         };
         issuer.site.publish(format!("{}.json", issuer.model), model_bytes);
         issuer.site.publish(format!("{}/instance.json", issuer.instance), instance_bytes);
@@ -184,9 +198,14 @@ impl Issuer {
         for size in sizes {
             let (batch, rest) = left.split_at(size);
             left = rest;
-            let (first, states) = (batch[0].sequence, batch.iter().map(|state| state.id.0).collect());
-            let call = registerStatesCall { issuer, instance, first, states, predecessors: Bytes::new() };
-            let receipt = account.send(contract, call).await;
+            let first = batch[0].sequence;
+            let receipt = if self.by_root && size == FIRST_BATCHES[1] {
+                self.register_root(account, first, batch).await
+            } else {
+                let states = batch.iter().map(|state| state.id.0).collect();
+                let call = registerStatesCall { issuer, instance, first, states, predecessors: Bytes::new() };
+                account.send(contract, call).await
+            };
             let time = account.time_of(receipt.block_number.expect("mined")).await;
             rows.extend(batch.iter().map(|state| self.row(issuer, state, first, &receipt, time)));
         }
@@ -202,6 +221,39 @@ impl Issuer {
             transaction_hash: bare_hash(receipt.transaction_hash),
         };
         self.protocol(issuer, rows, termination)
+    }
+
+    /// Publishes the leaves and registers their root.
+    async fn register_root(&self, account: &Account, first: u64, states: &[CapturedState]) -> TransactionReceipt {
+        let states: Vec<StateId> = states.iter().map(|state| state.id).collect();
+        self.publish_leaves(&Leaves { states: states.iter().copied().map(Some).collect(), predecessors: vec![] });
+        let (block_number, block_timestamp_s) = (0, 0);
+        let range = Batch { first, states, predecessors: vec![], block_number, block_timestamp_s }.range();
+        let call = registerStatesRootCall {
+            issuer: account.address(),
+            instance: self.instance.0,
+            first,
+            count: range.count,
+            root: range.root,
+            predecessorsHash: range.predecessors_hash,
+        };
+        account.send(self.registry.address, call).await
+    }
+
+    pub fn leaves_path(&self) -> String {
+        format!("{}/roots/{}.json", self.instance, FIRST_BATCHES[0])
+    }
+
+    pub fn publish_leaves(&self, leaves: &Leaves) {
+        self.site.publish(self.leaves_path(), serde_json::to_vec(leaves).expect("JSON"));
+    }
+
+    pub fn edit_leaves(&self, change: impl FnOnce(&mut Leaves)) {
+        self.site.alter(&self.leaves_path(), |bytes| {
+            let mut leaves = serde_json::from_slice(bytes).expect("leaves");
+            change(&mut leaves);
+            *bytes = serde_json::to_vec(&leaves).expect("JSON");
+        });
     }
 
     fn protocol(&self, issuer: Address, rows: Vec<ProtocolRow>, termination: Termination) -> InstanceProtocol {
