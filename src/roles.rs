@@ -1,6 +1,6 @@
 //! The long-running roles, each from the configuration to its crate. They share Postgres and the chain, nothing else.
 
-use std::{net::TcpListener, sync::Arc, time::Duration};
+use std::{net::TcpListener, num::NonZeroU64, sync::Arc, time::Duration};
 
 use alloy::{primitives::Address, providers::Provider};
 use eyre::{Context, Result};
@@ -45,6 +45,7 @@ pub fn executor_settings(config: &Config) -> Result<runproof_executor::Settings>
         idle_interval: poll_interval * 4,
         redrive_interval: Duration::from_secs(config.executor.redrive_interval_s),
         max_batch: config.executor.max_batch,
+        root_from: NonZeroU64::new(config.executor.root_from),
         max_gas: config.executor.max_gas,
         max_wait: Duration::from_millis(config.executor.max_wait_ms),
         replace_after_blocks: config.executor.replace_after_blocks,

@@ -15,8 +15,8 @@ use sqlx::PgConnection;
 
 use crate::{
     chain::{Chain, Signed},
-    plan::Registration,
-    transaction,
+    plan::{Digest, Registration},
+    states, transaction,
 };
 
 /// Blocks asked for at once: nodes limit the range of a query for logs.
@@ -110,6 +110,19 @@ async fn registrations(
                 let states = states.into_iter().map(|state| (state, None)).collect();
                 found.push(Registration::States { instance, first, states });
             }
+            Ok(RegistryEvent::StatesRootRegistered {
+                issuer: by,
+                instance,
+                first,
+                count,
+                root,
+                predecessors_hash,
+                ..
+            }) if by == issuer => {
+                let digest = Digest { count, root, predecessors_hash };
+                require_same(sql, instance, first, digest).await?;
+                found.push(Registration::Root { instance, first, digest });
+            }
             Ok(RegistryEvent::InstanceTerminated { issuer: by, instance, count, outcome, .. }) if by == issuer => {
                 found.push(Registration::Termination { instance, count, outcome });
             }
@@ -139,10 +152,21 @@ async fn require_equal(
     .bind(states.len() as i64)
     .fetch_all(sql)
     .await?;
-    ensure!(
-        captured.iter().map(Vec::as_slice).zip(states).all(|(here, there)| here == there.as_slice()),
+    let same = captured.iter().map(Vec::as_slice).zip(states).all(|(here, there)| here == there.as_slice());
+    ensure!(same, other_states(instance, first));
+    Ok(())
+}
+
+/// A root is that of the states captured here, if all of them are captured already.
+async fn require_same(sql: &mut PgConnection, instance: InstanceId, first: u64, there: Digest) -> eyre::Result<()> {
+    let here = states::digest(sql, instance, first, there.count).await?;
+    ensure!(here.count < there.count || here == there, other_states(instance, first));
+    Ok(())
+}
+
+fn other_states(instance: InstanceId, first: u64) -> String {
+    format!(
         "the contract holds other states of instance {instance} from sequence {first} on than were captured here: \
          this key was used by another executor; give each its own"
-    );
-    Ok(())
+    )
 }

@@ -8,7 +8,7 @@ use std::collections::{HashMap, HashSet};
 use alloy::primitives::{Address, B256};
 use eyre::Context;
 use futures::{StreamExt, TryStreamExt, stream};
-use runproof_protocol::{InstanceId, ModelId, StateId};
+use runproof_protocol::{InstanceId, ModelId};
 use sqlx::PgConnection;
 
 use crate::{
@@ -17,9 +17,9 @@ use crate::{
     chain::OnChain,
     executor::Executor,
     open::Open,
-    plan::{Captured, Registration, open_registrations},
+    plan::{Captured, OpenStates, Registration, open_registrations},
     sight::parse_outcome,
-    transaction,
+    states, transaction,
 };
 
 /// Questions to the node under way at a time.
@@ -171,22 +171,19 @@ impl Executor {
         .fetch_one(&mut *sql)
         .await
         .context("reading an instance")?;
-        let rows: Vec<(Vec<u8>, Option<i64>)> = sqlx::query_as(
-            "select state_id, predecessor from executor.state where instance_id = $1 and sequence >= $2 order by sequence limit $3",
-        )
-        .bind(instance.as_slice())
-        .bind(first as i64)
-        .bind(Limits::of(&self.settings).states as i64)
-        .fetch_all(&mut *sql)
-        .await?;
-        let open = rows
-            .into_iter()
-            .map(|(id, predecessor)| Ok((StateId::try_from(&id[..])?, predecessor.map(u32::try_from).transpose()?)));
+        let count = count as u64;
+        let open = count.saturating_sub(first);
+        let open = if self.settings.root_from.is_some_and(|least| open >= least.get()) {
+            OpenStates::Root(states::digest(sql, instance, first, open).await?)
+        } else {
+            let most = Limits::of(&self.settings).states as u64;
+            OpenStates::Listed(states::read(sql, instance, first, most).try_collect().await?)
+        };
         Ok(Captured {
             model: ModelId::try_from(&model[..])?,
             instance,
-            open: open.collect::<eyre::Result<_>>()?,
-            count: count as u64,
+            open,
+            count,
             ended: ended.as_deref().map(parse_outcome).transpose()?,
         })
     }

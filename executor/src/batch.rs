@@ -10,6 +10,7 @@ const PARTICIPANT_GAS: u64 = 60_000;
 const INSTANCE_GAS: u64 = 140_000;
 const BATCH_GAS: u64 = 32_000;
 const STATE_GAS: u64 = 1_500;
+const ROOT_GAS: u64 = 32_000;
 const TERMINATION_GAS: u64 = 30_000;
 
 /// What one transaction takes at most.
@@ -107,6 +108,7 @@ fn gas(registration: &Registration) -> u64 {
         Registration::Participant(_) => PARTICIPANT_GAS,
         Registration::Instance(..) => INSTANCE_GAS,
         Registration::States { states, .. } => BATCH_GAS + STATE_GAS * states.len() as u64,
+        Registration::Root { .. } => ROOT_GAS,
         Registration::Termination { .. } => TERMINATION_GAS,
     }
 }

@@ -6,7 +6,7 @@ use super::*;
 use crate::{
     agreement::{Agreement, Live, compare},
     chain::OnChain,
-    plan::{Captured, Registration, open_registrations},
+    plan::{Captured, OpenStates, Registration, open_registrations},
     replacement::bumped,
 };
 
@@ -271,7 +271,7 @@ impl Executor {
                 let captured = Captured {
                     model: ModelId::of(b"model"),
                     instance: InstanceId::of(b"instance"),
-                    open: open.collect(),
+                    open: OpenStates::Listed(open.collect()),
                     count: self.network.entered,
                     ended: None,
                 };

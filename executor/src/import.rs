@@ -19,7 +19,7 @@ use crate::{
     capture::store_states,
     executor::Executor,
     open::Open,
-    plan::{Captured, open_registrations},
+    plan::{Captured, OpenStates, open_registrations},
     sight::show_selection,
 };
 
@@ -139,7 +139,7 @@ pub fn registration(
         model: documents.model_id(),
         instance: documents.instance_id(),
         count: open.len() as u64,
-        open,
+        open: OpenStates::Listed(open),
         ended: recorded.outcome,
     };
     let plan = open_registrations(captured, None, model_registered);

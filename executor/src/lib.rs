@@ -36,6 +36,7 @@ pub mod request;
 pub mod settings;
 pub mod sight;
 pub mod site;
+mod states;
 pub mod step_functions;
 pub mod transaction;
 

@@ -28,6 +28,15 @@ pub enum Registration {
         /// Ids and predecessors, in order.
         states: Vec<(StateId, Option<u32>)>,
     },
+    /// States were entered, and their Merkle root is registered instead of them.
+    Root {
+        /// The instance.
+        instance: InstanceId,
+        /// Sequence number of the first.
+        first: u64,
+        /// What stands for them.
+        digest: Digest,
+    },
     /// An instance ended.
     Termination {
         /// The instance.
@@ -62,6 +71,15 @@ impl Registration {
                 }
                 .abi_encode()
             }
+            Self::Root { instance, first, digest } => abi::registerStatesRootCall {
+                issuer,
+                instance: instance.0,
+                first: *first,
+                count: digest.count,
+                root: digest.root,
+                predecessorsHash: digest.predecessors_hash,
+            }
+            .abi_encode(),
             Self::Termination { instance, count, outcome } => {
                 abi::terminateInstanceCall { issuer, instance: instance.0, count: *count, outcome: *outcome as u8 }
                     .abi_encode()
@@ -71,6 +89,26 @@ impl Registration {
     }
 }
 
+/// What stands for states that are registered by their root.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Digest {
+    /// How many they are.
+    pub count: u64,
+    /// Root of their Merkle tree.
+    pub root: B256,
+    /// Keccak-256 of their predecessors.
+    pub predecessors_hash: B256,
+}
+
+/// States that the contract does not have yet, from its count on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum OpenStates {
+    /// To be listed: ids and predecessors, at most one batch.
+    Listed(Vec<(StateId, Option<u32>)>),
+    /// All of them, to be registered by their root.
+    Root(Digest),
+}
+
 /// What the executor knows of an instance and the contract does not tell.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Captured {
@@ -78,8 +116,8 @@ pub struct Captured {
     pub model: ModelId,
     /// The instance.
     pub instance: InstanceId,
-    /// Captured states that the contract does not have yet, from its count on; at most one batch.
-    pub open: Vec<(StateId, Option<u32>)>,
+    /// Captured states that the contract does not have yet.
+    pub open: OpenStates,
     /// States captured in all.
     pub count: u64,
     /// How it ended, once all its states are captured.
@@ -99,10 +137,19 @@ pub fn open_registrations(
         plan.extend((!model_known).then_some(Registration::Model(model)));
         plan.push(Registration::Instance(model, instance));
     }
-    let reached = first + open.len() as u64;
-    if !open.is_empty() {
-        plan.push(Registration::States { instance, first, states: open });
-    }
+    let reached = first
+        + match open {
+            OpenStates::Listed(states) if states.is_empty() => 0,
+            OpenStates::Listed(states) => {
+                let count = states.len() as u64;
+                plan.push(Registration::States { instance, first, states });
+                count
+            }
+            OpenStates::Root(digest) => {
+                plan.push(Registration::Root { instance, first, digest });
+                digest.count
+            }
+        };
     let sealed = on_chain.is_some_and(|known| known.outcome.is_some());
     if let Some(outcome) = ended
         && reached == count
@@ -120,6 +167,7 @@ mod tests {
 
     fn captured(first: u8, to: u8, count: u64, ended: Option<Outcome>) -> Captured {
         let open = (first..to).map(|k| (StateId::of(&[k]), head::default_predecessor(k.into()))).collect();
+        let open = OpenStates::Listed(open);
         Captured { model: ModelId::of(b"m"), instance: InstanceId::of(b"i"), open, count, ended }
     }
 
@@ -129,6 +177,7 @@ mod tests {
             Registration::Participant(..) => 'p',
             Registration::Instance(..) => 'i',
             Registration::States { .. } => 's',
+            Registration::Root { .. } => 'r',
             Registration::Termination { .. } => 't',
         };
         plan.iter().map(letter).collect()
@@ -140,6 +189,13 @@ mod tests {
         assert_eq!(kinds(&plan), "mist");
         assert_eq!(kinds(&open_registrations(captured(0, 3, 3, None), None, true)), "is");
         assert_eq!(kinds(&open_registrations(captured(0, 0, 0, None), None, true)), "i");
+    }
+
+    #[test]
+    fn a_run_whose_states_are_under_a_root_is_complete() {
+        let digest = Digest { count: 9, root: B256::ZERO, predecessors_hash: B256::ZERO };
+        let run = Captured { open: OpenStates::Root(digest), ..captured(0, 0, 9, Some(Outcome::Succeeded)) };
+        assert_eq!(kinds(&open_registrations(run, None, true)), "irt");
     }
 
     #[test]

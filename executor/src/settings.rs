@@ -1,6 +1,6 @@
 //! What an executor is told: where its engine, chain and database are, and with which key it registers.
 
-use std::{fmt, time::Duration};
+use std::{fmt, num::NonZeroU64, time::Duration};
 
 use alloy::{primitives::Address, signers::local::PrivateKeySigner};
 use runproof_nodes::Nodes;
@@ -32,6 +32,8 @@ pub struct Settings {
     pub redrive_interval: Duration,
     /// Most states registered by one transaction.
     pub max_batch: usize,
+    /// From how many open states of an instance on these are registered by their Merkle root instead of one by one; `None` never.
+    pub root_from: Option<NonZeroU64>,
     /// Most gas that one transaction may use.
     pub max_gas: u64,
     /// Longest time for which what is captured waits for the transaction before it to be included.
@@ -103,6 +105,7 @@ impl fmt::Debug for Settings {
             .field("idle_interval", &self.idle_interval)
             .field("redrive_interval", &self.redrive_interval)
             .field("max_batch", &self.max_batch)
+            .field("root_from", &self.root_from)
             .field("max_gas", &self.max_gas)
             .field("max_wait", &self.max_wait)
             .field("replace_after_blocks", &self.replace_after_blocks)

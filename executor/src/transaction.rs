@@ -61,6 +61,10 @@ pub(crate) async fn store_registration(
         Registration::States { instance, first, states } => {
             ("states", None, Some(instance), Some((*first, states.len() as u64)), None)
         }
+        // Which of both it was, the chain tells: what is published of them is the same.
+        Registration::Root { instance, first, digest } => {
+            ("states", None, Some(instance), Some((*first, digest.count)), None)
+        }
         Registration::Termination { instance, count, .. } => {
             ("termination", None, Some(instance), Some((0, *count)), None)
         }

@@ -175,6 +175,7 @@ fn settings(stack: &Stack, signer: PrivateKeySigner, site_url: &str) -> eyre::Re
         idle_interval: Duration::from_millis(500),
         redrive_interval: defaults::DEFAULT_REDRIVE_INTERVAL,
         max_batch: defaults::DEFAULT_MAX_BATCH,
+        root_from: None,
         max_gas: defaults::DEFAULT_MAX_GAS,
         max_wait: defaults::DEFAULT_MAX_WAIT,
         replace_after_blocks: runproof_executor::settings::DEFAULT_REPLACE_AFTER_BLOCKS,

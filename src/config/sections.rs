@@ -220,6 +220,8 @@ pub struct Executor {
     pub redrive_interval_s: u64,
     /// States registered by one transaction at most.
     pub max_batch: usize,
+    /// From how many open states of an instance on these are registered by their Merkle root instead of one by one; 0 never.
+    pub root_from: u64,
     /// Gas that one transaction may use at most.
     pub max_gas: u64,
     /// How long what is captured may wait for the transaction before it to be included, milliseconds.
@@ -239,6 +241,7 @@ impl Default for Executor {
             poll_interval_ms: 500,
             redrive_interval_s: defaults::DEFAULT_REDRIVE_INTERVAL.as_secs(),
             max_batch: defaults::DEFAULT_MAX_BATCH,
+            root_from: 0,
             max_gas: defaults::DEFAULT_MAX_GAS,
             max_wait_ms: defaults::DEFAULT_MAX_WAIT.as_millis() as u64,
             replace_after_blocks: defaults::DEFAULT_REPLACE_AFTER_BLOCKS,

@@ -23,6 +23,7 @@ mod quarantine;
 mod relay;
 mod reorganisation;
 mod revocation;
+mod roots;
 mod schema;
 mod sources;
 mod step_functions;
