@@ -2,6 +2,7 @@
 
 use std::{
     collections::{HashMap, HashSet},
+    sync::Arc,
     time::Instant,
 };
 
@@ -12,7 +13,7 @@ use tokio::sync::Notify;
 use crate::{
     capture::{Advance, CaptureError, Tracked},
     executor::Executor,
-    follow::Scope,
+    follow::{Part, Scope},
     registration::Progress,
     step_functions::StepFunctionsError,
 };
@@ -30,20 +31,23 @@ pub(crate) struct Capturing {
     discovered_at: Option<Instant>,
     /// When AWS was last asked for redrives.
     redrives_at: Option<Instant>,
+    captured: Arc<Notify>,
+}
+
+impl Part for Capturing {
+    async fn turn(&mut self) -> eyre::Result<Progress> {
+        let discovered = self.discover().await;
+        let captured = self.capture().await;
+        discovered?;
+        captured
+    }
 }
 
 impl Capturing {
-    pub(crate) fn new(executor: Executor, scope: Scope) -> Self {
+    /// `captured` is told of what is new, as it comes.
+    pub(crate) fn new(executor: Executor, scope: Scope, captured: Arc<Notify>) -> Self {
         let (tracked, lost) = Default::default();
-        Self { executor, scope, tracked, lost, discovered_at: None, redrives_at: None }
-    }
-
-    /// One look at everything. All is tried; the first failure is returned. `captured` is told of what is new, as it comes.
-    pub(crate) async fn turn(&mut self, captured: &Notify) -> eyre::Result<Progress> {
-        let discovered = self.discover().await;
-        let progress = self.capture(captured).await;
-        discovered?;
-        progress
+        Self { executor, scope, tracked, lost, discovered_at: None, redrives_at: None, captured }
     }
 
     /// Finds executions that are not tracked yet.
@@ -135,7 +139,7 @@ impl Capturing {
     }
 
     /// Takes what is new of each tracked execution; complete if none is left.
-    async fn capture(&mut self, captured: &Notify) -> eyre::Result<Progress> {
+    async fn capture(&mut self) -> eyre::Result<Progress> {
         let executor = &self.executor;
         let looks: Vec<_> =
             self.tracked.iter_mut().map(|(arn, tracked)| look(executor, arn.clone(), tracked)).collect();
@@ -148,7 +152,7 @@ impl Capturing {
                         tracing::info!(execution = arn, %hole, "not all of the history was taken");
                     }
                     if advance.states > 0 || advance.ended.is_some() {
-                        captured.notify_one();
+                        self.captured.notify_one();
                     }
                     if let Some(outcome) = advance.ended {
                         tracing::info!(execution = arn, %outcome, "execution ended and is captured");

@@ -1,6 +1,6 @@
 //! The loops that drive everything: one looks at each run, the other at each transaction, and registers what is open.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use runproof_protocol::{InstanceId, history::StateSelection};
 use tokio::sync::Notify;
@@ -57,20 +57,20 @@ impl Executor {
 
     /// Captures and registers side by side: what is captured of one execution need not wait until all were looked at.
     async fn follow_as_leader(&self, scope: &Scope) -> Deposed {
-        let captured = Notify::new();
-        let mut capturing = Capturing::new(self.clone(), scope.clone());
+        let captured = Arc::new(Notify::new());
+        let mut capturing = Capturing::new(self.clone(), scope.clone(), captured.clone());
         let mut registering = Registering::new(self.clone(), scope.clone());
         tokio::select! {
-            deposed = self.again_and_again(&self.hint, async || capturing.turn(&captured).await) => deposed,
-            deposed = self.again_and_again(&captured, async || registering.turn().await) => deposed,
+            deposed = self.again_and_again(&self.hint, &mut capturing) => deposed,
+            deposed = self.again_and_again(&captured, &mut registering) => deposed,
         }
     }
 
     /// Looks until another executor leads: soon again while something is under way, at the latest when there is news. What fails is tried again.
-    async fn again_and_again(&self, news: &Notify, mut look: impl AsyncFnMut() -> eyre::Result<Progress>) -> Deposed {
+    async fn again_and_again(&self, news: &Notify, part: &mut impl Part) -> Deposed {
         let (busy, idle) = (self.settings.poll_interval, self.settings.idle_interval);
         loop {
-            let wait = match look().await {
+            let wait = match part.turn().await {
                 Ok(Progress::Waiting) => busy,
                 Ok(Progress::Complete) => idle,
                 Err(error) => {
@@ -93,10 +93,10 @@ impl Executor {
     /// What failed several times in a row.
     pub async fn follow_until_done(&self, arn: &str, selection: StateSelection) -> eyre::Result<InstanceId> {
         let scope = Scope::Execution(arn.to_owned(), selection);
-        let mut capturing = Capturing::new(self.clone(), scope.clone());
+        let mut capturing = Capturing::new(self.clone(), scope.clone(), Arc::default());
         let mut registering = Registering::new(self.clone(), scope);
         self.until_complete(async || {
-            let captured = capturing.turn(&Notify::new()).await;
+            let captured = capturing.turn().await;
             // First, since it may tell that this executor does not lead any more.
             let registered = registering.turn().await?;
             Ok(if captured? == Progress::Complete { registered } else { Progress::Waiting })
@@ -145,6 +145,12 @@ async fn next_look(news: &Notify, after: Duration) {
     let _ = tokio::time::timeout(after, news.notified()).await;
 }
 
+/// What following consists of.
+pub(crate) trait Part: Send {
+    /// One look at everything. All is tried; the first failure is returned.
+    fn turn(&mut self) -> impl Future<Output = eyre::Result<Progress>> + Send;
+}
+
 /// What the registering loop keeps between two turns; all of it can be lost.
 struct Registering {
     executor: Executor,
@@ -158,6 +164,17 @@ impl Registering {
         Self { executor, scope, looks: Looks::default(), held: Held::default() }
     }
 
+    async fn instance_of(&self, arn: &str) -> eyre::Result<Vec<Open>> {
+        let ids: Vec<Vec<u8>> =
+            sqlx::query_scalar("select instance_id from executor.instance where execution_arn = $1 order by redrives")
+                .bind(arn)
+                .fetch_all(&self.executor.pool)
+                .await?;
+        ids.iter().map(|id| Ok(Open::Instance(InstanceId::try_from(&id[..])?))).collect()
+    }
+}
+
+impl Part for Registering {
     /// Brings transactions in line with the chain and registers what is open in the scope.
     async fn turn(&mut self) -> eyre::Result<Progress> {
         let executor = &self.executor;
@@ -168,14 +185,5 @@ impl Registering {
         };
         let progress = executor.register(&open, waiting, &mut self.held).await?;
         Ok(if waiting == 0 { progress } else { Progress::Waiting })
-    }
-
-    async fn instance_of(&self, arn: &str) -> eyre::Result<Vec<Open>> {
-        let ids: Vec<Vec<u8>> =
-            sqlx::query_scalar("select instance_id from executor.instance where execution_arn = $1 order by redrives")
-                .bind(arn)
-                .fetch_all(&self.executor.pool)
-                .await?;
-        ids.iter().map(|id| Ok(Open::Instance(InstanceId::try_from(&id[..])?))).collect()
     }
 }
