@@ -9,7 +9,7 @@ use rand::{
 };
 use serde_json::{Value, json};
 
-use super::falsified::{all_noticed, falsified};
+use super::falsified::falsified;
 use crate::{ground::Ground, line::Outcome, rpc_proxy::Meddled};
 
 /// Name of a call's method.
@@ -19,7 +19,7 @@ pub(super) fn method(call: &Value) -> &str {
 
 /// Line 6.
 pub(crate) async fn lagging(ground: &Ground, random: &mut StdRng, times: u64) -> Result<Outcome> {
-    let mut outcome = falsified(ground, random, times, || {
+    falsified(ground, random, times, || {
         let (mut heads, mut told) = (Vec::<Value>::new(), 0);
         move |call, answer, random, allowed| match method(call) {
             _ if has_logs(call, answer) && allowed && random.random_bool(0.2) => {
@@ -42,9 +42,7 @@ pub(crate) async fn lagging(ground: &Ground, random: &mut StdRng, times: u64) ->
             _ => Meddled::Not,
         }
     })
-    .await?;
-    outcome.figure = all_noticed(outcome.tried);
-    Ok(outcome)
+    .await
 }
 
 /// Number of a block.
@@ -68,7 +66,7 @@ fn emits(receipt: &Value) -> bool {
 
 /// Line 7.
 pub(crate) async fn wrong_logs(ground: &Ground, random: &mut StdRng, times: u64) -> Result<Outcome> {
-    let mut outcome = falsified(ground, random, times, || {
+    falsified(ground, random, times, || {
         let mut earlier = Value::Null;
         move |call, answer, random, allowed| {
             if !has_logs(call, answer) {
@@ -83,9 +81,7 @@ pub(crate) async fn wrong_logs(ground: &Ground, random: &mut StdRng, times: u64)
             if changed { Meddled::Changed } else { Meddled::Not }
         }
     })
-    .await?;
-    outcome.figure = all_noticed(outcome.tried);
-    Ok(outcome)
+    .await
 }
 
 /// Does one thing that no node may to an answer that tells logs, of which there is at least one.
@@ -161,13 +157,13 @@ pub(crate) async fn broken_answers(ground: &Ground, random: &mut StdRng, times: 
         }
     })
     .await?;
-    outcome.figure = format!("{}, panics 0", all_noticed(outcome.tried));
+    outcome.figure += ", panics 0";
     Ok(outcome)
 }
 
 /// Line 13.
 pub(crate) async fn forged(ground: &Ground, random: &mut StdRng, times: u64) -> Result<Outcome> {
-    let mut outcome = falsified(ground, random, times, || {
+    falsified(ground, random, times, || {
         |call, answer, random, allowed| {
             let result = &mut answer["result"];
             if !allowed || !random.random_bool(0.2) {
@@ -186,9 +182,7 @@ pub(crate) async fn forged(ground: &Ground, random: &mut StdRng, times: u64) -> 
             }
         }
     })
-    .await?;
-    outcome.figure = all_noticed(outcome.tried);
-    Ok(outcome)
+    .await
 }
 
 fn forge(receipts: &mut Vec<Value>, random: &mut StdRng) -> Meddled {
