@@ -30,8 +30,8 @@ use crate::{
 const NOT_INSTALLED: &str = "not done: geth is not installed (`stack/install.sh --faults`)";
 /// Nothing is safe or final yet.
 const NOTHING: B256 = B256::ZERO;
-/// States of older blocks are no longer in geth's memory.
-const DEEPEST: u64 = 63;
+/// Blocks that geth lets its head sink at most: beyond it answers "Too deep reorg" (-38006).
+const DEEPEST: u64 = 32;
 const BLOCKS_A_NODE: u64 = 300;
 
 /// A geth with the contract, and a world on it.
