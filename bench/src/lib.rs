@@ -9,6 +9,7 @@ pub mod live;
 #[cfg(feature = "table")]
 pub mod measure;
 pub mod process;
+mod quantile;
 pub mod replay;
 #[cfg(feature = "table")]
 pub mod table;

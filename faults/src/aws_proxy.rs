@@ -25,6 +25,7 @@ use axum::{
 };
 use eyre::Result;
 use rand::{Rng, rngs::StdRng};
+use runproof_stack::aws_json::{AWS_JSON, accepted, refused};
 use serde_json::{Value, json};
 use tokio::{net::TcpListener, task::JoinHandle};
 
@@ -94,7 +95,6 @@ pub(crate) struct Emulator {
 /// Step Functions' answer, or its error as it is sent.
 pub(crate) type Answer = std::result::Result<Value, Response>;
 
-const AWS_JSON: &str = "application/x-amz-json-1.0";
 /// Which service, region and key: the emulator reads that from the signature, and does not check it.
 const SIGNED: &str =
     "AWS4-HMAC-SHA256 Credential=emulator/20260101/us-east-1/states/aws4_request, SignedHeaders=host, Signature=0";
@@ -127,12 +127,6 @@ impl Emulator {
         response.headers_mut().extend(kind.map(|kind| (CONTENT_TYPE, kind)));
         response
     }
-}
-
-/// An error of AWS's.
-pub(crate) fn refused(kind: &str, message: &str) -> Response {
-    let body = json!({ "__type": kind, "message": message }).to_string();
-    (StatusCode::BAD_REQUEST, [(CONTENT_TYPE, AWS_JSON)], body).into_response()
 }
 
 impl AwsProxy {
@@ -198,7 +192,7 @@ async fn answer(State(shared): State<Arc<Shared>>, headers: HeaderMap, body: Byt
     }
     match shared.act(action, &request, manners).await {
         Ok(_) if action == "StartExecution" && shared.happens(manners.lost, &shared.counts.lost) => cut_off(),
-        Ok(answer) => ([(CONTENT_TYPE, AWS_JSON)], answer.to_string()).into_response(),
+        Ok(answer) => accepted(&answer),
         Err(refusal) => refusal,
     }
 }

@@ -9,9 +9,10 @@ use std::{
     time::{SystemTime, UNIX_EPOCH},
 };
 
+use runproof_stack::aws_json::refused;
 use serde_json::{Value, json};
 
-use crate::aws_proxy::{Answer, Emulator, refused};
+use crate::aws_proxy::{Answer, Emulator};
 
 /// What was redriven.
 #[derive(Default)]

@@ -3,6 +3,7 @@
 //! All listen on loopback and keep their data in one folder. They end with the process that started them, even if it is killed. Nothing else of the
 //! project knows that it talks to these: in production each address in [`Endpoints`] is a setting.
 
+pub mod aws_json;
 mod chain;
 pub mod demo;
 mod emulator;

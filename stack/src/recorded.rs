@@ -11,16 +11,11 @@ use std::{
     time::{Duration, Instant},
 };
 
-use axum::{
-    Router,
-    body::Bytes,
-    extract::State,
-    http::{HeaderMap, HeaderName, StatusCode, header::CONTENT_TYPE},
-    response::{IntoResponse, Response},
-    routing::post,
-};
+use axum::{Router, body::Bytes, extract::State, http::HeaderMap, response::Response, routing::post};
 use serde_json::{Value, json};
 use tokio_util::sync::{CancellationToken, DropGuard};
+
+use crate::aws_json::{accepted, refused};
 
 /// One execution as it is served.
 #[derive(Debug, Clone)]
@@ -226,20 +221,10 @@ impl Played {
     }
 }
 
-const AWS_JSON: [(HeaderName, &str); 1] = [(CONTENT_TYPE, "application/x-amz-json-1.0")];
-
-fn accepted(answer: &Value) -> Response {
-    (AWS_JSON, answer.to_string()).into_response()
-}
-
 fn no_execution() -> Response {
     refused("ExecutionDoesNotExist", "no such execution")
 }
 
 fn no_machine() -> Response {
     refused("StateMachineDoesNotExist", "no such state machine")
-}
-
-fn refused(kind: &str, message: &str) -> Response {
-    (StatusCode::BAD_REQUEST, AWS_JSON, json!({ "__type": kind, "message": message }).to_string()).into_response()
 }

@@ -11,6 +11,8 @@ use sqlx::PgConnection;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
+use crate::quantile::quantile;
+
 /// How often the chain's height is looked at: how exactly a block's arrival is known.
 const LOOK: Duration = Duration::from_millis(10);
 
@@ -62,8 +64,9 @@ impl Figures {
     pub fn row(&self, what: &str) -> String {
         let Registered { states, transactions, gas, span_s, latencies_ms } = &self.registered;
         let each = *states as f64;
+        let ms = |share| quantile(latencies_ms, share).map_or("-".to_owned(), |value| value.to_string());
         let (p50, p99) = match self.live {
-            true => (ms(latencies_ms, 0.5), ms(latencies_ms, 0.99)),
+            true => (ms(0.5), ms(0.99)),
             false => ("-".to_owned(), "-".to_owned()),
         };
         format!(
@@ -81,12 +84,6 @@ impl Figures {
             self.calls.map_or("-".to_owned(), |calls| format!("{:.2}", calls as f64 / each)),
         )
     }
-}
-
-/// The smallest value that this share of all does not exceed (nearest rank).
-fn ms(ascending: &[i64], share: f64) -> String {
-    let rank = (share * ascending.len() as f64).ceil() as usize;
-    ascending.get(rank.max(1) - 1).map_or("-".to_owned(), i64::to_string)
 }
 
 /// When blocks arrived, milliseconds since the Unix epoch, by number.

@@ -8,6 +8,7 @@ use axum::{
     http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header},
     response::{IntoResponse, Response},
 };
+use bytes::Bytes;
 use http_range_header::parse_range_header;
 use serde_json::json;
 
@@ -62,6 +63,12 @@ fn bytes(range: Range<u64>) -> [(HeaderName, HeaderValue); 3] {
         (header::CONTENT_LENGTH, (range.end - range.start).into()),
         (header::ACCEPT_RANGES, HeaderValue::from_static("bytes")),
     ]
+}
+
+/// What of a piece of a document, which begins at byte `offset` of it, lies within a range.
+pub(super) fn within(range: &Range<u64>, offset: u64, piece: &Bytes) -> Bytes {
+    let place = |byte: u64| byte.saturating_sub(offset).min(piece.len() as u64) as usize;
+    piece.slice(place(range.start)..place(range.end))
 }
 
 /// How much of a document is asked for.

@@ -10,6 +10,8 @@ use runproof_protocol::{InstanceId, ModelId, StateId};
 use serde::Serialize;
 use sqlx::PgPool;
 
+use super::answer::within;
+
 /// A model's bytes as published.
 pub(super) async fn model(database: &PgPool, id: &[u8]) -> sqlx::Result<Option<Vec<u8>>> {
     sqlx::query_scalar("select document from executor.model where model_id = $1")
@@ -88,8 +90,7 @@ fn pieces(database: PgPool, prefix: TracePrefix, range: Range<u64>) -> impl Stre
                 piece.push(']');
             }
             let piece = Bytes::from(piece);
-            let within = |byte: u64| byte.saturating_sub(offset).min(piece.len() as u64) as usize;
-            yield piece.slice(within(range.start)..within(range.end));
+            yield within(&range, offset, &piece);
             offset += piece.len() as u64;
             first = last + 1;
         }

@@ -11,6 +11,8 @@ use futures::{
 use runproof_protocol::{InstanceId, StateId, documents::InclusionProof, merkle::MerkleTree};
 use sqlx::PgPool;
 
+use super::answer::within;
+
 /// Rows of the registration that holds a sequence number.
 #[derive(Debug, Clone)]
 pub(super) struct Leaves {
@@ -71,8 +73,7 @@ impl Leaves {
         let whole = fixed(OPEN).chain(states).chain(fixed(BETWEEN)).chain(predecessors).chain(fixed(CLOSE));
         Body::from_stream(whole.scan(0, move |offset, piece| {
             let piece = piece.map(|piece: Bytes| {
-                let within = |byte: u64| byte.saturating_sub(*offset).min(piece.len() as u64) as usize;
-                let part = piece.slice(within(range.start)..within(range.end));
+                let part = within(&range, *offset, &piece);
                 *offset += piece.len() as u64;
                 part
             });

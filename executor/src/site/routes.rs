@@ -17,7 +17,7 @@ use tower_http::{set_header::SetResponseHeaderLayer, timeout::TimeoutLayer};
 
 use super::{
     SiteSettings,
-    answer::{Failure, Lifetime, document},
+    answer::{Failure, Lifetime, document, within},
     documents::{self, TracePrefix},
     leaves::Leaves,
 };
@@ -125,10 +125,7 @@ fn sequence(file: &str) -> Result<i64, Failure> {
 }
 
 fn bytes_document(asked: &HeaderMap, hash: &str, lifetime: Lifetime, bytes: Vec<u8>) -> Response {
-    document(asked, hash, lifetime, bytes.len() as u64, |range| {
-        // A range that was found within the length.
-        Body::from(Bytes::from(bytes).slice(range.start as usize..range.end as usize))
-    })
+    document(asked, hash, lifetime, bytes.len() as u64, |range| Body::from(within(&range, 0, &Bytes::from(bytes))))
 }
 
 fn trace_document(site: &SiteSettings, prefix: TracePrefix, lifetime: Lifetime, asked: &HeaderMap) -> Response {
