@@ -54,7 +54,10 @@ pub(crate) type Known = HashMap<InstanceId, Option<OnChain>>;
 /// What live transactions (signed or included) register of an instance.
 pub(crate) struct Live {
     pub(crate) instance: bool,
+    /// States, from the first on without a gap.
     pub(crate) count: u64,
+    /// Whether states after a gap are registered too.
+    pub(crate) has_gap: bool,
     pub(crate) terminated: bool,
 }
 
@@ -96,7 +99,7 @@ impl Executor {
     /// What follows the transactions that are on their way. If one of them fails, this fails too: the contract takes states in order alone.
     async fn next_after_what_is_on_its_way(&self, sql: &mut PgConnection, instance: InstanceId) -> eyre::Result<Next> {
         let live = live(sql, instance).await?;
-        if !live.instance || live.terminated {
+        if !live.instance || live.has_gap || live.terminated {
             return Ok(Next::Wait);
         }
         let captured = self.captured(sql, instance, live.count).await?;
@@ -213,16 +216,13 @@ pub(crate) fn compare(live: &Live, on_chain: Option<OnChain>) -> Agreement {
 }
 
 async fn live(sql: &mut PgConnection, instance: InstanceId) -> eyre::Result<Live> {
-    let (begun, terminated, count): (bool, bool, i64) = sqlx::query_as(
-        "select coalesce(bool_or(r.kind = 'instance'), false),
-                coalesce(bool_or(r.kind = 'termination'), false), coalesce(max(r.first + r.count) filter (where r.kind = 'states'), 0)
-         from executor.registration r join executor.transaction t using (transaction_id)
-         where r.instance_id = $1 and t.status in ('signed', 'included')",
-    )
-    .bind(instance.as_slice())
-    .fetch_one(sql)
-    .await?;
-    Ok(Live { instance: begun, count: count as u64, terminated })
+    let row: Option<(bool, i64, bool, bool)> =
+        sqlx::query_as("select begun, count, has_gap, terminated from executor.live where instance_id = $1")
+            .bind(instance.as_slice())
+            .fetch_optional(sql)
+            .await?;
+    let (instance, count, has_gap, terminated) = row.unwrap_or_default();
+    Ok(Live { instance, count: count as u64, has_gap, terminated })
 }
 
 /// Whether the transaction that registers this model, or grants this account its right, is included; `None` if there is none.

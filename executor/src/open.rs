@@ -38,15 +38,11 @@ impl Executor {
     /// Instances of which something is open, oldest first. One that was only just sighted is registered with its first states.
     async fn open_instances(&self) -> eyre::Result<Vec<Open>> {
         let ids: Vec<Vec<u8>> = sqlx::query_scalar(
-            "select i.instance_id from executor.instance i
-             left join lateral (
-               select count(*) filter (where r.kind = 'termination') as terminations,
-                      coalesce(max(r.first + r.count) filter (where r.kind = 'states'), 0) as reached
-               from executor.registration r join executor.transaction t using (transaction_id)
-               where r.instance_id = i.instance_id and t.status in ('signed', 'included')
-             ) live on true
-             where (i.ended_as is not null and live.terminations = 0)
-                or live.reached < (select coalesce(max(s.sequence) + 1, 0) from executor.state s where s.instance_id = i.instance_id)
+            "select i.instance_id from executor.instance i left join executor.live using (instance_id)
+             cross join lateral (select count(*) as count from executor.state s where s.instance_id = i.instance_id) captured
+             where (i.ended_as is not null and live.terminated is not true)
+                or (captured.count > 0 and live.begun is not true)
+                or captured.count > coalesce(live.count, 0)
              order by i.started_at, i.created_at",
         )
         .fetch_all(&self.pool)

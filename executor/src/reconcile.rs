@@ -125,6 +125,8 @@ impl Executor {
                 return self.include(stored, &receipt).await.map(|included| !included);
             }
             Step::Wait => {}
+            // A block may have been made since the nonces were asked for, of which the node does not tell all yet.
+            Step::Send if self.chain.next_nonce(false).await? > stored.nonce => {}
             Step::Send => transaction::send(&self.chain, stored.hash, &stored.raw).await,
             Step::Replace => self.replace(stored).await?,
             Step::Abandon(loss) => {

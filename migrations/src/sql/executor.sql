@@ -85,6 +85,23 @@ create table executor.registration (
 create index registration_instance on executor.registration (instance_id);
 create index registration_transaction on executor.registration (transaction_id);
 
+-- What live transactions (signed or included) register of an instance. A transaction may be lost between two that are not: by another one with its
+-- nonce that registers the same, or given up too early.
+create view executor.live as
+select live.instance_id, live.begun, live.terminated,
+       coalesce(prefix.count, 0) as count,                                        -- of states, from the first on without a gap
+       coalesce(upper(live.states), 0) > coalesce(prefix.count, 0) as has_gap     -- later ones are registered too
+from (
+    select r.instance_id,
+           bool_or(r.kind = 'instance') as begun,
+           bool_or(r.kind = 'termination') as terminated,
+           range_agg(int8range(r.first, r.first + r.count)) filter (where r.kind = 'states') as states
+    from executor.registration r join executor.transaction t using (transaction_id)
+    where r.instance_id is not null and t.status in ('signed', 'included')
+    group by r.instance_id
+) live
+left join lateral (select upper(part) as count from unnest(live.states) part where lower(part) = 0) prefix on true;
+
 -- Who may request transitions of a model's runs; granted in the contract.
 create table executor.participant (
     model_id   bytea not null references executor.model,
