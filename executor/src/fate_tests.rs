@@ -15,7 +15,10 @@ const BATCH: u64 = 3;
 const REPLACE_AFTER_BLOCKS: u64 = 6;
 const BASE_FEE: u128 = 10;
 
-/// A transaction of the one key. Foreign ones register nothing.
+/// Transactions that may be on their way.
+const ON_THEIR_WAY: usize = 3;
+
+/// A transaction of the one key. Foreign ones register nothing, or what another executor found open.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Tx {
     hash: u64,
@@ -61,11 +64,14 @@ enum Transition {
     },
     /// The pool forgets one of its transactions.
     Drop(usize),
-    /// The same key is used elsewhere, so many nonces ahead.
+    /// The same key is used elsewhere, so many nonces ahead: by another executor of the same run, or for something else.
     Foreign {
         ahead: u64,
         offer: u128,
+        registers: bool,
     },
+    /// For so many looks the node does not tell of transactions in blocks.
+    Silence(u32),
     BaseFee(u128),
     /// The run enters states.
     Enter(u64),
@@ -128,8 +134,22 @@ impl Network {
         })
     }
 
-    fn knows(&self, hash: u64) -> bool {
-        self.pool.iter().any(|tx| tx.hash == hash) || self.find(hash).is_some()
+    fn is_pooled(&self, hash: u64) -> bool {
+        self.pool.iter().any(|tx| tx.hash == hash)
+    }
+
+    /// What is open of the run, of which so much is registered.
+    fn open(&self, registered: Option<OnChain>) -> Vec<Registration> {
+        let first = registered.map_or(0, |known| known.count);
+        let open = (first..self.entered.min(first + BATCH)).map(|k| (StateId::of(&k.to_be_bytes()), None));
+        let captured = Captured {
+            model: ModelId::of(b"model"),
+            instance: InstanceId::of(b"instance"),
+            open: OpenStates::Listed(open.collect()),
+            count: self.entered,
+            ended: None,
+        };
+        open_registrations(captured, registered, true)
     }
 
     fn fresh(&mut self) -> u64 {
@@ -170,7 +190,9 @@ impl ReferenceStateMachine for Network {
             4 => Just(Transition::Mine),
             2 => (1usize..5, any::<bool>()).prop_map(|(depth, pooled)| Transition::Reorganise { depth, pooled }),
             1 => (0usize..4).prop_map(Transition::Drop),
-            1 => (0u64..3, 1u128..80).prop_map(|(ahead, offer)| Transition::Foreign { ahead, offer }),
+            2 => (0u64..3, 1u128..80, any::<bool>())
+                .prop_map(|(ahead, offer, registers)| Transition::Foreign { ahead, offer, registers }),
+            1 => (1u32..8).prop_map(Transition::Silence),
             1 => (1u128..60).prop_map(Transition::BaseFee),
             2 => (1u64..5).prop_map(Transition::Enter),
             6 => Just(Transition::Look),
@@ -201,6 +223,7 @@ struct Executor {
     network: Network,
     transactions: Vec<(Tx, Status)>,
     watches: std::collections::HashMap<u64, Watch>,
+    silent_looks: u32,
 }
 
 impl Executor {
@@ -208,6 +231,7 @@ impl Executor {
     fn look(&mut self, death: Option<Death>) {
         self.recheck();
         self.settle();
+        self.silent_looks = self.silent_looks.saturating_sub(1);
         self.register(death);
         if death.is_some() {
             self.watches.clear();
@@ -231,8 +255,8 @@ impl Executor {
         let mut signed: Vec<Tx> = self.of(|status| *status == Status::Signed);
         signed.sort_by_key(|tx| tx.nonce);
         for tx in signed {
-            let found = self.network.find(tx.hash);
-            let known = self.network.knows(tx.hash);
+            let found = self.network.find(tx.hash).filter(|_| self.silent_looks == 0);
+            let known = found.is_some() || self.network.is_pooled(tx.hash);
             let underpriced = tx.offer < self.network.base_fee;
             let seen = Sighting { block, used_nonces, next_nonce, receipt: found.is_some(), known, underpriced };
             let watch = self.watches.entry(tx.hash).or_insert(Watch::new(block));
@@ -256,32 +280,29 @@ impl Executor {
     }
 
     fn register(&mut self, death: Option<Death>) {
+        let live = self.live();
         let signed = self.of(|status| *status == Status::Signed);
-        let (live, on_chain) = (self.live(), self.network.contract());
-        if !signed.is_empty() {
-            return;
+        let calls = match signed.len() {
+            0 => self.agreed(&live),
+            1..ON_THEIR_WAY if live.instance && !live.has_gap => {
+                self.network.open(Some(OnChain { count: live.count, outcome: None, registered_at_block: 0 }))
+            }
+            _ => Vec::new(),
+        };
+        if !calls.is_empty() && death != Some(Death::BeforeStore) {
+            let stored = signed.iter().map(|tx| tx.nonce + 1).max().unwrap_or_default();
+            self.store_and_send(self.network.next_nonce().max(stored), self.network.base_fee * 2, Some(calls), death);
         }
-        match compare(&live, on_chain) {
+    }
+
+    fn agreed(&mut self, live: &Live) -> Vec<Registration> {
+        let on_chain = self.network.contract();
+        match compare(live, on_chain) {
+            Agreement::Equal => return self.network.open(on_chain),
             Agreement::Behind => self.recheck(),
             Agreement::Ahead(_) => self.adopt(),
-            Agreement::Equal => {
-                let first = on_chain.map_or(0, |known| known.count);
-                let open =
-                    (first..self.network.entered.min(first + BATCH)).map(|k| (StateId::of(&k.to_be_bytes()), None));
-                let captured = Captured {
-                    model: ModelId::of(b"model"),
-                    instance: InstanceId::of(b"instance"),
-                    open: OpenStates::Listed(open.collect()),
-                    count: self.network.entered,
-                    ended: None,
-                };
-                let calls = open_registrations(captured, on_chain, true);
-                if !calls.is_empty() && death != Some(Death::BeforeStore) {
-                    let offer = self.network.base_fee * 2;
-                    self.store_and_send(self.network.next_nonce(), offer, Some(calls), death);
-                }
-            }
         }
+        Vec::new()
     }
 
     fn store_and_send(&mut self, nonce: u64, offer: u128, calls: Option<Vec<Registration>>, death: Option<Death>) {
@@ -292,18 +313,17 @@ impl Executor {
         }
     }
 
-    /// What the contract took, of transactions that were given up.
+    /// What the contract took: of transactions that were given up, and of another executor's.
     fn adopt(&mut self) {
-        for place in 0..self.transactions.len() {
-            let (tx, _) = &self.transactions[place];
-            if let Some((height, id, true)) = self.network.find(tx.hash) {
-                let (hash, nonce) = (tx.hash, tx.nonce);
-                self.set(hash, Status::Included(height, id));
+        for (height, Block { id, txs }) in (0..).zip(self.network.blocks.clone()) {
+            for (tx, _) in txs.iter().filter(|(tx, succeeded)| *succeeded && tx.calls.is_some()) {
                 for (other, status) in &mut self.transactions {
-                    if other.nonce == nonce && other.hash != hash {
+                    if other.nonce == tx.nonce && other.hash != tx.hash {
                         *status = Status::Abandoned;
                     }
                 }
+                self.transactions.retain(|(stored, _)| stored.hash != tx.hash);
+                self.transactions.push((tx.clone(), Status::Included(height, id)));
             }
         }
     }
@@ -312,12 +332,18 @@ impl Executor {
         let calls =
             self.transactions.iter().filter(|(_, status)| matches!(status, Status::Signed | Status::Included(..)));
         let calls: Vec<&Registration> = calls.flat_map(|(tx, _)| tx.calls.iter().flatten()).collect();
-        let reached = calls.iter().filter_map(|call| match call {
-            Registration::States { first, states, .. } => Some(first + states.len() as u64),
-            _ => None,
-        });
+        let mut parts: Vec<(u64, u64)> = calls
+            .iter()
+            .filter_map(|call| match call {
+                Registration::States { first, states, .. } => Some((*first, first + states.len() as u64)),
+                _ => None,
+            })
+            .collect();
+        parts.sort_unstable();
+        let count = parts.iter().fold(0, |end, part| if part.0 <= end { end.max(part.1) } else { end });
+        let has_gap = parts.iter().any(|part| part.0 > count);
         let instance = calls.iter().any(|call| matches!(call, Registration::Instance(..)));
-        Live { instance, count: reached.max().unwrap_or_default(), terminated: false }
+        Live { instance, count, has_gap, terminated: false }
     }
 
     fn of(&self, which: impl Fn(&Status) -> bool) -> Vec<Tx> {
@@ -328,12 +354,17 @@ impl Executor {
         self.transactions.iter_mut().filter(|(tx, _)| tx.hash == hash).for_each(|(_, old)| *old = status);
     }
 
-    /// Everything that was entered is registered, and the executor knows it.
+    /// Everything that was entered is registered, and the executor knows where.
     fn settled(&self) {
         let count = self.network.contract().map_or(0, |known| known.count);
         assert_eq!(count, self.network.entered, "{self:?}");
-        assert_eq!(self.live().count, count, "{self:?}");
         assert!(self.of(|status| *status == Status::Signed).is_empty(), "{self:?}");
+        for (height, block) in (0..).zip(&self.network.blocks) {
+            let mut registering = block.txs.iter().filter(|(tx, succeeded)| *succeeded && tx.calls.is_some());
+            let known =
+                |(tx, _): &(Tx, bool)| self.transactions.contains(&(tx.clone(), Status::Included(height, block.id)));
+            assert!(registering.all(known), "block {height} is not known: {self:?}");
+        }
     }
 }
 
@@ -344,7 +375,7 @@ impl StateMachineTest for Machine {
     type Reference = Network;
 
     fn init_test(network: &Network) -> Executor {
-        Executor { network: network.clone(), transactions: Vec::new(), watches: Default::default() }
+        Executor { network: network.clone(), transactions: Vec::new(), watches: Default::default(), silent_looks: 0 }
     }
 
     fn apply(mut executor: Executor, _: &Network, transition: Transition) -> Executor {
@@ -359,16 +390,19 @@ impl StateMachineTest for Machine {
             }
             Transition::Drop(place) if place < network.pool.len() => drop(network.pool.remove(place)),
             Transition::Drop(_) => {}
-            Transition::Foreign { ahead, offer } => {
-                let tx = Tx { hash: network.fresh(), nonce: network.used_nonces() + ahead, offer, calls: None };
+            Transition::Foreign { ahead, offer, registers } => {
+                let calls = registers.then(|| network.open(network.contract())).filter(|calls| !calls.is_empty());
+                let tx = Tx { hash: network.fresh(), nonce: network.used_nonces() + ahead, offer, calls };
                 network.send(tx);
             }
+            Transition::Silence(looks) => executor.silent_looks = looks,
             Transition::BaseFee(fee) => network.base_fee = fee,
             Transition::Enter(states) => network.entered += states,
             Transition::Look => executor.look(None),
             Transition::Die(death) => executor.look(Some(death)),
             Transition::Settle => {
                 network.base_fee = 1;
+                executor.silent_looks = 0;
                 let batches = network.entered / BATCH + 1;
                 for _ in 0..20 + 4 * batches {
                     executor.look(None);

@@ -136,7 +136,8 @@ impl<'a> Runs<'a> {
     pub(crate) async fn quiet(&self, desk: &Desk) -> Result<()> {
         self.world
             .until("all runs are registered to their end", || async {
-                let sql = "select count(*) = $1 and not exists (select from executor.transaction where status = 'signed')
+                let sql =
+                    "select count(*) = $1 and not exists (select from executor.transaction where status = 'signed')
                            from executor.instance i join executor.live l using (instance_id)
                            where i.ended_as is not null and l.begun and l.terminated and not l.has_gap
                              and l.count = (select count(*) from executor.state s where s.instance_id = i.instance_id)";
