@@ -9,11 +9,12 @@ mod verdicts;
 use std::{
     convert::Infallible,
     future::Future,
+    mem,
     sync::{Arc, atomic::AtomicU64},
 };
 
 pub(crate) use dead_letters::DeadLetters;
-use eyre::Context;
+use eyre::{Context, ensure};
 pub(crate) use journal::Journal;
 use runproof_protocol::head::Registry;
 use sqlx::PgPool;
@@ -27,6 +28,7 @@ pub(crate) use verdicts::Verdicts;
 use crate::{
     RelaySettings,
     backoff::Backoff,
+    hanging,
     message::Message,
     relay::RelayError,
     tail::{self, Tail},
@@ -78,19 +80,35 @@ impl Session<'_> {
             return Err(RelayError::OtherJournal { topic, mark: mark.map_or(0, |tail| tail.mark) }.into());
         }
         info!(topics = ?F::TOPICS, after = ?tails.iter().map(|tail| tail.map(|tail| tail.mark)).collect::<Vec<_>>(), "relaying");
+        let mut unseen = false;
         loop {
             hints.mark_unchanged();
             let next = feed.next().await?;
             let more = next.is_some();
             if let Some(messages) = next.filter(|messages| !messages.is_empty()) {
                 self.publish(&publisher, F::TOPICS[0], messages).await?;
+                unseen = true;
             }
             self.backoff.lock().await.succeeded();
             if !more {
                 // The sender ends with the session, and this with it.
-                let _ = tokio::time::timeout(self.settings.poll_interval, hints.changed()).await;
+                let idle = tokio::time::timeout(self.settings.poll_interval, hints.changed()).await.is_err();
+                if idle && mem::take(&mut unseen) {
+                    self.ensure_visible(F::TOPICS).await?;
+                }
             }
         }
+    }
+
+    /// Nothing that follows would end the last transaction, should a broker have lost its end.
+    async fn ensure_visible(&self, topics: &'static [Topic]) -> eyre::Result<()> {
+        let settings = self.settings.clone();
+        let hanging = spawn_blocking(move || hanging::partitions(&settings, topics)).await??;
+        ensure!(
+            hanging.is_empty(),
+            "what was published to {hanging:?} is not visible; reading again what the topics hold"
+        );
+        Ok(())
     }
 
     /// The producer first: only once it is initialised are the tails final.
@@ -98,6 +116,7 @@ impl Session<'_> {
         let (settings, registry) = (self.settings.clone(), self.registry);
         spawn_blocking(move || {
             let publisher = Publisher::open(&settings, registry, topics[0])?;
+            hanging::end(&publisher, &settings, topics)?;
             let tails = topics.iter().map(|topic| tail::read(&settings, *topic)).collect::<eyre::Result<_>>()?;
             Ok((Arc::new(publisher), tails))
         })

@@ -24,6 +24,7 @@ pub mod endpoints;
 pub mod error;
 mod feed;
 mod finality;
+mod hanging;
 pub mod identity;
 mod indexes;
 mod insert;

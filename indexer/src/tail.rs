@@ -21,7 +21,7 @@ const TIMEOUT: Duration = Duration::from_secs(30);
 const POLL: Duration = Duration::from_millis(100);
 
 /// Reaching a partition's end is what is wanted here, not an error to log.
-struct ToTheEnd;
+pub(crate) struct ToTheEnd;
 
 impl ClientContext for ToTheEnd {
     fn error(&self, error: KafkaError, reason: &str) {
@@ -33,7 +33,8 @@ impl ClientContext for ToTheEnd {
 
 impl ConsumerContext for ToTheEnd {}
 
-type TailConsumer = BaseConsumer<ToTheEnd>;
+/// Reads without taking part in a group.
+pub(crate) type TailConsumer = BaseConsumer<ToTheEnd>;
 
 /// The newest message in a topic.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -49,21 +50,31 @@ pub(crate) struct Tail {
 /// Call it once the transactional producer is initialised: only then no transaction of ours is open.
 pub(crate) fn read(settings: &RelaySettings, topic: Topic) -> eyre::Result<Option<Tail>> {
     let name = topic.name(&settings.topic);
-    let consumer: TailConsumer = topic::client(settings)
-        .set("group.id", "runproof-relay-tail")
-        .set("isolation.level", "read_committed")
-        .set("enable.auto.commit", "false")
-        .set("enable.partition.eof", "true")
-        .create_with_context(ToTheEnd)?;
-    let metadata = consumer.fetch_metadata(Some(&name), TIMEOUT).wrap_err("asking for the topic's partitions")?;
-    let partitions = metadata.topics().first().map_or(&[][..], |topic| topic.partitions());
-    ensure!(!partitions.is_empty(), "topic {name} has no partitions yet");
+    let consumer = consumer(settings, "read_committed")?;
     let mut newest = None::<Tail>;
-    for partition in partitions {
-        let found = partition_tail(&Partition { consumer: &consumer, name: &name, number: partition.id(), topic })?;
+    for number in partitions(&consumer, &name)? {
+        let found = partition_tail(&Partition { consumer: &consumer, name: &name, number, topic })?;
         newest = newest.into_iter().chain(found).max_by_key(|tail| tail.mark);
     }
     Ok(newest)
+}
+
+/// One that commits nothing.
+pub(crate) fn consumer(settings: &RelaySettings, isolation_level: &str) -> eyre::Result<TailConsumer> {
+    Ok(topic::client(settings)
+        .set("group.id", "runproof-relay-tail")
+        .set("isolation.level", isolation_level)
+        .set("enable.auto.commit", "false")
+        .set("enable.partition.eof", "true")
+        .create_with_context(ToTheEnd)?)
+}
+
+/// Numbers of a topic's partitions.
+pub(crate) fn partitions(consumer: &TailConsumer, name: &str) -> eyre::Result<Vec<i32>> {
+    let metadata = consumer.fetch_metadata(Some(name), TIMEOUT).wrap_err("asking for the topic's partitions")?;
+    let partitions = metadata.topics().first().map_or(&[][..], |topic| topic.partitions());
+    ensure!(!partitions.is_empty(), "topic {name} has no partitions yet");
+    Ok(partitions.iter().map(|partition| partition.id()).collect())
 }
 
 struct Partition<'a> {

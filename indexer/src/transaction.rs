@@ -7,12 +7,13 @@ use futures::executor::block_on;
 use rdkafka::{
     error::KafkaError,
     message::{Header, OwnedHeaders},
-    producer::{FutureProducer, FutureRecord, Producer},
+    producer::{DeliveryFuture, FutureProducer, FutureRecord, Producer},
 };
 use runproof_protocol::head::Registry;
 
 use crate::{
     RelaySettings,
+    hanging::Partition,
     message::Message,
     topic::{self, Topic},
 };
@@ -76,7 +77,24 @@ impl Publisher {
             let record = FutureRecord { payload: message.value.as_ref(), ..record };
             deliveries.push(self.producer.send_result(record).map_err(|(error, _)| PublishError::Undelivered(error))?);
         }
-        // Each is answered within `message.timeout.ms`. The client's own flush would look again only every 100 ms.
+        self.delivered(deliveries)?;
+        self.producer.commit_transaction(TIMEOUT).map_err(PublishError::Transaction)
+    }
+
+    /// Aborts a transaction that has a message in each of these partitions, and with it what the same producer left open there. Blocks.
+    pub(crate) fn abort_in(&self, partitions: &[Partition]) -> Result<(), PublishError> {
+        self.producer.begin_transaction().map_err(PublishError::Transaction)?;
+        let mut deliveries = Vec::with_capacity(partitions.len());
+        for (topic, number) in partitions {
+            let record = FutureRecord::to(topic).partition(*number).key("aborted").payload("");
+            deliveries.push(self.producer.send_result(record).map_err(|(error, _)| PublishError::Undelivered(error))?);
+        }
+        self.delivered(deliveries)?;
+        self.producer.abort_transaction(TIMEOUT).map_err(PublishError::Transaction)
+    }
+
+    /// Each is answered within `message.timeout.ms`. The client's own flush would look again only every 100 ms.
+    fn delivered(&self, deliveries: Vec<DeliveryFuture>) -> Result<(), PublishError> {
         for delivery in deliveries {
             match block_on(delivery) {
                 Ok(Ok(_)) => {}
@@ -87,7 +105,7 @@ impl Publisher {
         while self.producer.in_flight_count() > 0 {
             self.producer.poll(LAST_ANSWER);
         }
-        self.producer.commit_transaction(TIMEOUT).map_err(PublishError::Transaction)
+        Ok(())
     }
 }
 

@@ -70,6 +70,9 @@ impl Geth {
             "--http",
             "--http.api",
             "eth,net,testing,txpool",
+            // Its own rule is to stop below 1 GiB, far more than a short chain needs.
+            "--datadir.minfreedisk",
+            "64",
         ]
         .map(Into::into)
         .into();
