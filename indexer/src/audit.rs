@@ -57,7 +57,7 @@ pub async fn audit(settings: &AuditSettings) -> Result<Report> {
         Some(topic) => Some(spawn_blocking(move || TopicReader::read_to_end(&topic)).await??),
         None => None,
     };
-    let journal = database::await_block(settings, registry, newest.number).await?;
+    let journal = database::await_block(settings, registry, newest).await?;
     let topic = match topic.zip(settings.topic.clone()) {
         Some((reader, topic)) => {
             let (position, patience) = (journal.position, settings.patience);

@@ -3,6 +3,7 @@
 use serde_json::Value;
 
 use crate::{
+    audit::audit,
     crash::{ended, everything_agrees, start_slow_run},
     harness::{self, World, eventually},
 };
@@ -44,6 +45,31 @@ fn removed_states_are_retracted_everywhere_and_registered_again() {
             in_subscription += usize::from(!entry["retraction"].is_null());
         }
         assert_eq!(in_subscription, in_topic);
+    });
+}
+
+#[test]
+fn an_audit_waits_until_the_journal_has_left_a_dead_fork_of_the_same_height() {
+    harness::run(async {
+        let world = World::builder().own_chain().build().await;
+        let others = ["follow", "site"].map(|role| world.start(&[role]));
+        let index = world.start(&["index"]);
+        start_slow_run(&world, 3).await;
+        ended(&world).await;
+        for role in others.into_iter().chain([index]) {
+            assert!(role.stop());
+        }
+        world.chain().await.reorganise(3).await.expect("anvil reorganises");
+
+        let (report, _index) = tokio::join!(audit(&world), async {
+            eventually("the audit waits for the journal", async || {
+                let sql = "select from pg_stat_activity where datname = current_database() and query ilike 'listen %'";
+                sqlx::query(sql).fetch_optional(&world.pool).await.expect("rows")
+            })
+            .await;
+            world.start(&["index"])
+        });
+        assert_eq!(report.differences, [], "{report:#?}");
     });
 }
 

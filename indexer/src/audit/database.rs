@@ -33,25 +33,29 @@ pub(super) struct Journal {
     quarantined: BTreeMap<String, String>,
 }
 
-/// The journal, once its cursor has come to a block or patience has ended.
-pub(super) async fn await_block(settings: &AuditSettings, registry: Registry, number: u64) -> Result<Journal> {
+/// The journal, once it has come to a block, and has left what it had in its place, or patience has ended.
+pub(super) async fn await_block(settings: &AuditSettings, registry: Registry, block: BlockRef) -> Result<Journal> {
     let deadline = Instant::now() + settings.patience;
     let pool = crate::pool(&settings.postgres_url)?;
     let mut listener = PgListener::connect_with(&pool).await.wrap_err("Postgres does not answer")?;
     listener.listen("runproof_journal").await?;
     loop {
-        let reached: Option<i64> =
-            sqlx::query_scalar("select max(block_number) from journal.source where contract = $1")
-                .bind(registry.address.as_slice())
-                .fetch_one(&pool)
-                .await?;
-        if reached.is_some_and(|reached| unsigned(reached) >= number)
-            || timeout_at(deadline, listener.recv()).await.is_err()
-        {
+        let reached: bool = sqlx::query_scalar(REACHED)
+            .bind(registry.address.as_slice())
+            .bind(cursor::bigint(block.number))
+            .bind(block.hash.as_slice())
+            .fetch_one(&pool)
+            .await?;
+        if reached || timeout_at(deadline, listener.recv()).await.is_err() {
             return read(&pool, registry).await;
         }
     }
 }
+
+const REACHED: &str = "select exists (
+        select from journal.source s
+        where s.contract = $1 and s.block_number >= $2 and not exists (
+            select from journal.block b where b.source_id = s.source_id and b.canonical and b.number = $2 and b.hash <> $3))";
 
 async fn read(pool: &PgPool, registry: Registry) -> Result<Journal> {
     let mut snapshot = pool.begin_with("begin isolation level repeatable read read only").await?;
