@@ -90,7 +90,9 @@ impl Status {
                 block_hash: row.block_hash.as_deref().map(B256::try_from).transpose()?,
                 safe_number: row.safe_number,
                 finalized_number: row.finalized_number,
-                indexer: endpoints.map(|endpoints| row.behind_chain(endpoints.newest_block())),
+                indexer: endpoints
+                    .and_then(|endpoints| endpoints.newest_block())
+                    .map(|newest| row.behind_chain(newest)),
                 relay: row.behind_journal(pool, observed.relayed.get().map(AsRef::as_ref)).await?,
                 verifier: row.behind_journal(pool, observed.verified.get().map(AsRef::as_ref)).await?,
             });

@@ -50,7 +50,6 @@ pub(crate) async fn commit(
     }
     insert_quarantined(&mut transaction, from, &decoded.quarantined).await?;
     finality::advance(&mut transaction, &mut to, head).await?;
-    cursor::notify(&mut transaction, &to).await?;
     transaction.commit().await?;
     Ok(to)
 }

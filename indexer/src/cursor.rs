@@ -108,7 +108,8 @@ fn read(row: &PgRow) -> Result<Cursor, sqlx::Error> {
     })
 }
 
-/// Moves the cursor in the caller's transaction, first of all its writes.
+/// Moves the cursor in the caller's transaction, first of all its writes. When that commits, listeners are told that the journal has moved: a hint,
+/// on whose arrival nothing depends.
 pub(crate) async fn compare_and_set(
     connection: &mut PgConnection,
     from: &Cursor,
@@ -117,7 +118,8 @@ pub(crate) async fn compare_and_set(
     let moved = sqlx::query(
         "update journal.source set block_number = $1, block_hash = $2, position = $3, updated_at = now(),
                 safe_number = $4, finalized_number = $5
-         where source_id = $6 and writer_epoch = $7 and block_hash is not distinct from $8 and position = $9",
+         where source_id = $6 and writer_epoch = $7 and block_hash is not distinct from $8 and position = $9
+         returning pg_notify('runproof_journal', '')",
     )
     .bind(to.block.map(|block| bigint(block.number)))
     .bind(to.block.map(|block| block.hash.to_vec()))
@@ -128,9 +130,9 @@ pub(crate) async fn compare_and_set(
     .bind(from.epoch)
     .bind(from.block.map(|block| block.hash.to_vec()))
     .bind(bigint(from.position))
-    .execute(&mut *connection)
+    .fetch_optional(&mut *connection)
     .await?;
-    if moved.rows_affected() == 1 {
+    if moved.is_some() {
         return Ok(());
     }
     confirm(connection, from).await?;
@@ -147,12 +149,6 @@ pub(crate) async fn confirm(executor: impl PgExecutor<'_>, cursor: &Cursor) -> R
         true => Ok(()),
         false => Err(IndexError::Fenced { ours: cursor.epoch, found }),
     }
-}
-
-/// Tells listeners, when the transaction commits, that the journal has moved. A hint: nothing depends on its arrival.
-pub(crate) async fn notify(connection: &mut PgConnection, to: &Cursor) -> Result<(), sqlx::Error> {
-    sqlx::query("select pg_notify('runproof_journal', $1)").bind(to.position.to_string()).execute(connection).await?;
-    Ok(())
 }
 
 /// A hash column.

@@ -65,14 +65,14 @@ impl Endpoints {
 
     /// All of them, as operators see them.
     pub fn status(&self) -> Vec<EndpointStatus> {
-        let best = self.newest_block();
+        let best = self.newest_block().unwrap_or(0);
         self.endpoints.iter().map(|endpoint| endpoint.status(best)).collect()
     }
 
-    /// Newest block of the chain, as far as it can be relied on; 0 before anybody was asked.
-    pub fn newest_block(&self) -> u64 {
+    /// Newest block of the chain, as far as it can be relied on; `None` before anybody was asked.
+    pub fn newest_block(&self) -> Option<u64> {
         let serving = self.endpoints.iter().filter(|endpoint| endpoint.may_be_asked());
-        reliable_head(serving.filter_map(|endpoint| endpoint.head_block()).collect()).unwrap_or(0)
+        reliable_head(serving.filter_map(|endpoint| endpoint.head_block()).collect())
     }
 
     /// How many must say the same.
@@ -194,7 +194,7 @@ impl Endpoints {
 
     /// Those that may be asked, the best first. Those that were set aside only if the others cannot make a quorum: each answer is checked.
     fn ranked(&self) -> Vec<Arc<Endpoint>> {
-        let best = self.newest_block();
+        let best = self.newest_block().unwrap_or(0);
         let may = self.endpoints.iter().filter(|endpoint| endpoint.may_be_asked());
         let mut ranked: Vec<_> =
             may.map(|endpoint| (endpoint.state(), endpoint.settings.role, endpoint.cost_ms(best), endpoint)).collect();
@@ -214,7 +214,7 @@ impl Endpoints {
         loop {
             interval.tick().await;
             join_all(self.endpoints.iter().map(|endpoint| self.look(endpoint))).await;
-            let best = self.newest_block();
+            let best = self.newest_block().unwrap_or(0);
             for endpoint in self.endpoints.iter().filter(|endpoint| endpoint.state() == State::Serving) {
                 let Some(head) = endpoint.head_block() else { continue };
                 if head.saturating_add(self.max_lag_blocks) < best {
@@ -228,9 +228,13 @@ impl Endpoints {
         if matches!(endpoint.state(), State::SetAside | State::Paused) {
             return;
         }
+        let expected = self.expected().clone();
+        if expected.is_empty() {
+            // Nothing is known yet that it could be held against.
+            return;
+        }
         let looked = async {
             if !endpoint.is_proven(PROOF_HOLDS) {
-                let expected = self.expected().clone();
                 for (contract, expected) in expected {
                     identity(endpoint, contract).await?.is(&expected, contract)?;
                 }

@@ -30,7 +30,6 @@ pub(crate) async fn commit(pool: &PgPool, from: &Cursor, head: &Head) -> Result<
     cursor::compare_and_set(&mut transaction, from, from).await?;
     advance(&mut transaction, &mut to, head).await?;
     if to != *from {
-        cursor::notify(&mut transaction, &to).await?;
         transaction.commit().await?;
     }
     Ok(to)

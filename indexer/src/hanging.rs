@@ -63,11 +63,11 @@ fn end_of(consumer: &TailConsumer, topic: &str, number: i32) -> eyre::Result<i64
 /// Kafka's, or that somebody else's transaction is open in a topic.
 pub(crate) fn end(publisher: &Publisher, settings: &RelaySettings, topics: &[Topic]) -> eyre::Result<()> {
     let found = partitions(settings, topics)?;
+    metrics::counter!("runproof_relay_hanging_transactions_total").increment(found.len() as u64);
     if found.is_empty() {
         return Ok(());
     }
     tracing::warn!(partitions = ?found, "a broker lost the end of a transaction; aborting it, and publishing again what was in it");
-    metrics::counter!("runproof_relay_hanging_transactions_total").increment(found.len() as u64);
     publisher.abort_in(&found).wrap_err("aborting a transaction whose end was lost")?;
     let left = partitions(settings, topics)?;
     ensure!(

@@ -62,7 +62,6 @@ pub(crate) async fn take_back(
     }
     cursor::compare_and_set(connection, from, &to).await?;
     retract(connection, from, above, why, replacements).await?;
-    cursor::notify(connection, &to).await?;
     Ok(to)
 }
 

@@ -31,9 +31,11 @@ create table journal.block (
 );
 create unique index block_canonical on journal.block (source_id, number) where canonical;
 
+-- That its block is there, and an entry's, is the writer's promise, which an audit looks after: Postgres would ask for it row by row, which takes
+-- as long as all the rest of an insert.
 create table journal.transaction (
     hash                     bytea not null check (length(hash) = 32),
-    block_hash               bytea not null references journal.block,
+    block_hash               bytea not null,                         -- in journal.block
     sender                   bytea not null,
     recipient                bytea,
     gas_used                 bigint not null,
@@ -44,7 +46,7 @@ create table journal.transaction (
 -- What is stored of an entry; journal.entry tells it as consumers get it.
 create table journal.record (
     position            bigint primary key,
-    source_id           smallint not null references journal.source,
+    source_id           smallint not null,                        -- the block's
     retracts            bigint references journal.record,         -- set on a retraction
     retracted_by        bigint,                                   -- set on what was retracted
     reason              text,
@@ -59,7 +61,7 @@ create table journal.record (
     batch               bigint,                                   -- sequence of the first state registered with it
     event               jsonb,                                    -- the event as consumers get it; null of a state, of which the columns tell all
     block_number        bigint not null,
-    block_hash          bytea not null references journal.block,
+    block_hash          bytea not null,                           -- in journal.block
     block_timestamp_s   bigint not null,
     transaction_hash    bytea,
     log_index           integer,                                  -- null if only calldata tells of it
