@@ -182,7 +182,7 @@ pub enum RelayCommand {
 pub struct RelaySign {
     /// The run.
     #[command(flatten)]
-    pub run: Import,
+    pub run: Recorded,
     /// The chain on which it may be submitted, to the configured contract.
     #[arg(long, value_name = "NUMBER")]
     pub chain_id: u64,
@@ -255,6 +255,9 @@ pub struct Deploy {
     /// Who may request transitions of its runs; may be repeated.
     #[arg(long = "participant", value_name = "ADDRESS")]
     pub participants: Vec<Address>,
+    /// Only tell gas and fee of the registration.
+    #[arg(long)]
+    pub dry_run: bool,
 }
 
 /// Options of `run`.
@@ -286,6 +289,17 @@ pub struct Follow {
 /// Options of `import`.
 #[derive(Debug, Args)]
 pub struct Import {
+    /// The run.
+    #[command(flatten)]
+    pub run: Recorded,
+    /// Only tell gas and fee of the registration.
+    #[arg(long)]
+    pub dry_run: bool,
+}
+
+/// A run that was recorded elsewhere.
+#[derive(Debug, Args)]
+pub struct Recorded {
     /// The model, JSON.
     #[arg(long)]
     pub model: PathBuf,

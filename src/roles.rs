@@ -16,30 +16,21 @@ use url::Url;
 
 use crate::{
     commands::identity,
-    config::Config,
+    config::{Aws, Config},
     database,
     observed::{Observed, nodes},
 };
 
 /// What an executor is told.
-pub fn executor_settings(config: &Config) -> Result<runproof_executor::Settings> {
+pub async fn executor_settings(config: &Config) -> Result<runproof_executor::Settings> {
     let poll_interval = Duration::from_millis(config.executor.poll_interval_ms);
-    let aws = &config.aws;
-    let key = aws.access_key_id.clone().zip(aws.secret_access_key.clone());
     Ok(runproof_executor::Settings {
         nodes: nodes(&config.chain)?,
         registry: config.chain.registry,
         registry_deployed_at_block: config.chain.registry_deployed_at_block,
         postgres_url: config.postgres.url.clone(),
-        aws: AwsSettings {
-            endpoint_url: aws.endpoint_url.as_ref().map(ToString::to_string),
-            region: aws.region.clone(),
-            credentials: key
-                .map(|(access_key_id, secret_access_key)| AwsCredentials { access_key_id, secret_access_key }),
-            role_arn: aws.role_arn.clone(),
-            quotas: aws.quotas.clone(),
-        },
-        signer: identity::signer(config)?,
+        aws: aws_settings(&config.aws),
+        signer: identity::key(config).await?,
         public_url: config.site.public_url.clone(),
         poll_interval,
         idle_interval: poll_interval * 4,
@@ -48,22 +39,35 @@ pub fn executor_settings(config: &Config) -> Result<runproof_executor::Settings>
         root_from: NonZeroU64::new(config.executor.root_from),
         max_gas: config.executor.max_gas,
         max_wait: Duration::from_millis(config.executor.max_wait_ms),
+        min_balance_wei: config.executor.min_balance_wei,
         replace_after_blocks: config.executor.replace_after_blocks,
         min_tip_wei: config.executor.min_tip_wei.into(),
         max_fee_wei: config.executor.max_fee_wei.into(),
     })
 }
 
+/// Where AWS is.
+pub fn aws_settings(aws: &Aws) -> AwsSettings {
+    let key = aws.access_key_id.clone().zip(aws.secret_access_key.clone());
+    AwsSettings {
+        endpoint_url: aws.endpoint_url.as_ref().map(ToString::to_string),
+        region: aws.region.clone(),
+        credentials: key.map(|(access_key_id, secret_access_key)| AwsCredentials { access_key_id, secret_access_key }),
+        role_arn: aws.role_arn.clone(),
+        quotas: aws.quotas.clone(),
+    }
+}
+
 /// An executor on a migrated database.
 pub async fn executor(config: &Config) -> Result<Executor> {
-    let settings = executor_settings(config)?;
+    let settings = executor_settings(config).await?;
     database::migrate(config).await?.close().await?;
     Executor::connect(settings).await
 }
 
 /// Follows executions, and decides on requests for transitions.
 pub async fn follow(config: &Config, scope: Scope, token: CancellationToken) -> Result<()> {
-    let settings = executor_settings(config)?;
+    let settings = executor_settings(config).await?;
     let requests = Requests::connect(&settings).await?;
     let executor = Executor::connect(settings).await?;
     tokio::try_join!(executor.follow(scope, token.clone()), requests.run(token))?;
@@ -72,7 +76,7 @@ pub async fn follow(config: &Config, scope: Scope, token: CancellationToken) -> 
 
 /// Serves documents, and takes signed requests; the role that follows decides on them.
 pub async fn site(config: &Config, token: CancellationToken) -> Result<()> {
-    let settings = executor_settings(config)?;
+    let settings = executor_settings(config).await?;
     let requests = Requests::connect(&settings).await?;
     let executor = Executor::connect(settings.clone()).await?;
     let site = SiteSettings {

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use aws_sdk_sfn::{
     Client,
-    config::{http::HttpResponse, retry::RetryConfig, timeout::TimeoutConfig},
+    config::{http::HttpResponse, retry::RetryConfig},
     error::{ProvideErrorMetadata, SdkError},
 };
 
@@ -18,8 +18,6 @@ const REFUSALS: u32 = 20;
 const FAILURES: u32 = 3;
 /// Before the first repetition after such a failure; doubled each time.
 const BACK_OFF: Duration = Duration::from_millis(100);
-/// An attempt that takes longer has failed: the connection may be half open.
-const ATTEMPT: Duration = Duration::from_secs(30);
 
 /// The SDK's client and the quotas that all its callers share.
 #[derive(Debug)]
@@ -31,9 +29,7 @@ pub(crate) struct Api {
 impl Api {
     /// Calls nothing yet.
     pub(crate) fn new(config: &aws_config::SdkConfig, quotas: &QuotaSettings) -> Result<Self, InvalidQuota> {
-        let config = aws_sdk_sfn::config::Builder::from(config)
-            .retry_config(RetryConfig::disabled())
-            .timeout_config(TimeoutConfig::builder().operation_attempt_timeout(ATTEMPT).build());
+        let config = aws_sdk_sfn::config::Builder::from(config).retry_config(RetryConfig::disabled());
         Ok(Self { client: Client::from_conf(config.build()), quotas: Quotas::new(quotas)? })
     }
 

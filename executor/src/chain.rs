@@ -1,10 +1,12 @@
 //! The chain as an executor sees it: what the contract holds, and which blocks hold.
 
+use std::fmt;
+
 use alloy::{
     consensus::BlockHeader,
     eips::BlockNumberOrTag,
     network::{EthereumWallet, NetworkTransactionBuilder, TransactionBuilder, primitives::HeaderResponse},
-    primitives::{Address, B256, Bytes},
+    primitives::{Address, B256, Bytes, U256, utils::format_ether},
     providers::{DynProvider, Provider, ProviderBuilder},
     rpc::{client::ClientBuilder, types::TransactionRequest},
     transports::layers::RetryBackoffLayer,
@@ -89,6 +91,22 @@ pub struct OnChain {
     pub registered_at_block: u64,
 }
 
+/// What a transaction would cost.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Quote {
+    /// Gas, as the node estimates; 0 if all is registered already.
+    pub gas: u64,
+    /// Most that is offered for it, wei a gas.
+    pub fee_wei: u128,
+}
+
+impl fmt::Display for Quote {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let wei = U256::from(self.gas) * U256::from(self.fee_wei);
+        write!(f, "{} gas, at most {} ether", self.gas, format_ether(wei))
+    }
+}
+
 /// The newest block.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Head {
@@ -143,7 +161,7 @@ impl Chain {
             nodes,
             contract: InstanceRegistry::new(settings.registry, provider.clone()),
             provider,
-            wallet: EthereumWallet::from(settings.signer.clone()),
+            wallet: settings.signer.wallet(),
             issuer: settings.signer.address(),
             registry: Registry { chain_id, address: settings.registry },
             min_tip_wei: settings.min_tip_wei,
@@ -264,6 +282,21 @@ impl Chain {
         }
         // What other transactions do to the issuer's chain in between may cost a little more than the estimate.
         self.sign_with(data, nonce, (needed + needed / 4).min(self.max_gas), (0, 0)).await
+    }
+
+    /// What it would cost to make these calls of the contract in one transaction; signs and sends nothing.
+    ///
+    /// # Errors
+    /// [`SignError`].
+    pub async fn quote(&self, calls: Vec<Bytes>) -> Result<Quote, SignError> {
+        if calls.is_empty() {
+            return Ok(Quote::default());
+        }
+        let data = self.contract.multicall(calls).calldata().clone();
+        let nonce = self.next_nonce(true).await?;
+        let gas = self.provider.estimate_gas(self.request(data, nonce)).await.map_err(refusal)?;
+        let (fee_wei, _) = self.fees((0, 0)).await?;
+        Ok(Quote { gas, fee_wei })
     }
 
     /// Signs a call of the contract with this limit of gas, at present fees, and at least at these: most in all, and tip, wei a gas.

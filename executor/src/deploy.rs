@@ -4,7 +4,9 @@ use alloy::primitives::Address;
 use eyre::Context;
 use runproof_protocol::{ModelId, history::StateSelection};
 
-use crate::{arn::ExecutionArn, executor::Executor, open::Open, sight::parse_selection};
+use crate::{
+    arn::ExecutionArn, chain::Quote, executor::Executor, open::Open, plan::Registration, sight::parse_selection,
+};
 
 /// A model that is deployed and registered.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -57,8 +59,7 @@ impl Executor {
         selection: StateSelection,
         participants: &[Address],
     ) -> eyre::Result<Deployed> {
-        let object = serde_json::from_slice::<serde_json::Map<String, serde_json::Value>>(bytes).is_ok();
-        let definition = std::str::from_utf8(bytes).ok().filter(|_| object).ok_or(DeployError::NotJson)?;
+        let definition = definition(bytes)?;
         let model_id = ModelId::of(bytes);
         self.require_deployable(model_id, name, selection).await?;
         // Stored, and so published, only when the engine has taken it.
@@ -68,6 +69,33 @@ impl Executor {
         self.register_until_done(Open::Model(model_id)).await.context("registering the model")?;
         tracing::info!(%model_id, state_machine_arn, "model deployed");
         Ok(Deployed { model_id, state_machine_arn })
+    }
+
+    /// What [`Executor::deploy`] would take of the chain; stores and sends nothing.
+    ///
+    /// # Errors
+    /// Those of [`Executor::deploy`] that are known beforehand.
+    pub async fn quote_deployment(
+        &self,
+        name: &str,
+        bytes: &[u8],
+        selection: StateSelection,
+        participants: &[Address],
+    ) -> eyre::Result<Quote> {
+        definition(bytes)?;
+        let model = ModelId::of(bytes);
+        self.require_deployable(model, name, selection).await?;
+        let mut plan = Vec::new();
+        if self.chain.model_block(model).await?.is_none() {
+            plan.push(Registration::Model(model));
+        }
+        for account in participants {
+            if !self.chain.is_participant(*account).await? {
+                plan.push(Registration::Participant(*account));
+            }
+        }
+        let calls = plan.iter().map(|registration| registration.call(self.chain.issuer)).collect();
+        Ok(self.chain.quote(calls).await?)
     }
 
     async fn require_deployable(&self, model: ModelId, name: &str, selection: StateSelection) -> eyre::Result<()> {
@@ -145,4 +173,9 @@ impl Executor {
         self.hint();
         Ok(execution)
     }
+}
+
+fn definition(bytes: &[u8]) -> Result<&str, DeployError> {
+    let object = serde_json::from_slice::<serde_json::Map<String, serde_json::Value>>(bytes).is_ok();
+    std::str::from_utf8(bytes).ok().filter(|_| object).ok_or(DeployError::NotJson)
 }

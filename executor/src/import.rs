@@ -17,6 +17,7 @@ use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 use crate::{
     arn::{ExecutionArn, last_part, state_machine_name},
     capture::store_states,
+    chain::{OnChain, Quote},
     executor::Executor,
     open::Open,
     plan::{Captured, OpenStates, open_registrations},
@@ -133,18 +134,30 @@ pub fn registration(
     issuer: Address,
     model_registered: bool,
 ) -> Result<Bytes, ImportError> {
+    let calls = calls(documents, selection, issuer, None, model_registered)?;
+    Ok(multicallCall { calls }.abi_encode().into())
+}
+
+/// What is open of these documents, given what the contract holds of them.
+fn calls(
+    documents: &Documents,
+    selection: StateSelection,
+    issuer: Address,
+    on_chain: Option<OnChain>,
+    model_registered: bool,
+) -> Result<Vec<Bytes>, ImportError> {
     let recorded = check(documents, selection)?;
-    let open: Vec<_> = recorded.states.iter().map(|state| (state.id, state.predecessor)).collect();
+    let registered = on_chain.map_or(0, |known| known.count) as usize;
+    let open = recorded.states.iter().skip(registered).map(|state| (state.id, state.predecessor)).collect();
     let captured = Captured {
         model: documents.model_id(),
         instance: documents.instance_id(),
-        count: open.len() as u64,
+        count: recorded.states.len() as u64,
         open: OpenStates::Listed(open),
         ended: recorded.outcome,
     };
-    let plan = open_registrations(captured, None, model_registered);
-    let calls = plan.iter().map(|registration| registration.call(issuer)).collect();
-    Ok(multicallCall { calls }.abi_encode().into())
+    let plan = open_registrations(captured, on_chain, model_registered);
+    Ok(plan.iter().map(|registration| registration.call(issuer)).collect())
 }
 
 /// Documents that fit each other.
@@ -170,6 +183,18 @@ impl Executor {
         self.register_until_done(Open::Instance(instance_id)).await?;
         let states = recorded.states.iter().map(|state| state.id).collect();
         Ok(Imported { model_id, instance_id, states, outcome: recorded.outcome })
+    }
+
+    /// What [`Executor::import`] would take of the chain, in one transaction; stores and sends nothing.
+    ///
+    /// # Errors
+    /// [`ImportError`], or [`crate::chain::SignError`]: it takes more gas than one transaction may have.
+    pub async fn quote_import(&self, documents: &Documents, selection: StateSelection) -> eyre::Result<Quote> {
+        self.require_model(documents.instance_id(), documents.model_id()).await?;
+        let model_known = self.chain.model_block(documents.model_id()).await?.is_some();
+        let on_chain = self.chain.instance(documents.instance_id()).await?;
+        let calls = calls(documents, selection, self.chain.issuer, on_chain, model_known)?;
+        Ok(self.chain.quote(calls).await?)
     }
 
     /// An instance that is known stays with its model.

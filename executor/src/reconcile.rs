@@ -17,6 +17,7 @@ use crate::{
 #[derive(Debug, Default)]
 pub(crate) struct Looks {
     newest: B256,
+    low_funds: bool,
     watches: HashMap<i64, Watch>,
 }
 
@@ -39,6 +40,7 @@ impl Executor {
         let head = self.chain.newest().await?;
         if looks.newest != head.hash {
             self.recheck_included(self.chain.finalized(head.number).await?).await?;
+            self.watch_funds(head, &mut looks.low_funds).await;
             looks.newest = head.hash;
         }
         self.settle_signed(head, looks).await

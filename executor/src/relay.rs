@@ -5,7 +5,6 @@ use alloy::{
     primitives::{Address, B256, Bytes, U256},
     providers::{DynProvider, Provider},
     rpc::types::TransactionRequest,
-    signers::{SignerSync, local::PrivateKeySigner},
     sol_types::{SolCall, SolStruct},
 };
 use eyre::ensure;
@@ -16,7 +15,7 @@ use runproof_contracts::{
 use runproof_protocol::head::Registry;
 use serde::{Deserialize, Serialize};
 
-use crate::identity::send::send;
+use crate::{identity::send::send, key::Key};
 
 /// A call that its account lets anybody submit once.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -43,8 +42,8 @@ impl SignedCall {
     ///
     /// # Errors
     /// If the key cannot sign.
-    pub fn sign(
-        signer: &PrivateKeySigner,
+    pub async fn sign(
+        signer: &Key,
         registry: Registry,
         call: Bytes,
         nonce: u64,
@@ -53,7 +52,7 @@ impl SignedCall {
         let account = signer.address();
         let content = Relay { account, call, nonce: U256::from(nonce), deadline: deadline_s };
         let digest = content.eip712_signing_hash(&domain(registry.chain_id, registry.address));
-        let signature = signer.sign_hash_sync(&digest)?.as_bytes().into();
+        let signature = signer.sign_hash(&digest).await?.as_bytes().into();
         let Registry { chain_id, address: registry } = registry;
         Ok(Self { chain_id, registry, account, call: content.call, nonce, deadline_s, signature })
     }

@@ -2,10 +2,11 @@
 
 use std::{fmt, num::NonZeroU64, time::Duration};
 
-use alloy::{primitives::Address, signers::local::PrivateKeySigner};
+use alloy::primitives::Address;
+use aws_config::timeout::TimeoutConfig;
 use runproof_nodes::Nodes;
 
-use crate::quota::QuotaSettings;
+use crate::{key::Key, quota::QuotaSettings};
 
 /// Settings of one executor. One key belongs to one executor.
 #[derive(Clone)]
@@ -21,7 +22,7 @@ pub struct Settings {
     /// AWS Step Functions.
     pub aws: AwsSettings,
     /// The issuer's key.
-    pub signer: PrivateKeySigner,
+    pub signer: Key,
     /// Base of the URLs in published documents, without trailing slash, such as `https://localhost:21443`.
     pub public_url: String,
     /// Time between two looks at a run or a transaction that is under way.
@@ -38,6 +39,8 @@ pub struct Settings {
     pub max_gas: u64,
     /// Longest time for which what is captured waits for the transaction before it to be included.
     pub max_wait: Duration,
+    /// Below this, the log warns of the issuer's balance, wei.
+    pub min_balance_wei: u64,
     /// A transaction that waits for more blocks than this is replaced by one that offers more.
     pub replace_after_blocks: u64,
     /// Least tip offered to the block's proposer, wei a gas.
@@ -82,6 +85,9 @@ pub const DEFAULT_MAX_GAS: u64 = 16_700_000;
 /// Longest wait for the transaction before, if the settings do not say otherwise: a block of Ethereum.
 pub const DEFAULT_MAX_WAIT: Duration = Duration::from_secs(12);
 
+/// Balance below which the log warns, if the settings do not say otherwise: 0.05 ether.
+pub const DEFAULT_MIN_BALANCE_WEI: u64 = 50_000_000_000_000_000;
+
 /// Blocks for which a transaction is waited for before more is offered, if the settings do not say otherwise: three minutes of Ethereum.
 pub const DEFAULT_REPLACE_AFTER_BLOCKS: u64 = 15;
 
@@ -90,6 +96,9 @@ pub const DEFAULT_MIN_TIP_WEI: u64 = 1_000_000_000;
 
 /// Most offered in all, if the settings do not say otherwise: 500 gwei.
 pub const DEFAULT_MAX_FEE_WEI: u64 = 500_000_000_000;
+
+/// An attempt to call AWS that takes longer has failed: the connection may be half open.
+const ATTEMPT: Duration = Duration::from_secs(30);
 
 // URLs may carry passwords and API keys, so only what is public is shown.
 impl fmt::Debug for Settings {
@@ -108,6 +117,7 @@ impl fmt::Debug for Settings {
             .field("root_from", &self.root_from)
             .field("max_gas", &self.max_gas)
             .field("max_wait", &self.max_wait)
+            .field("min_balance_wei", &self.min_balance_wei)
             .field("replace_after_blocks", &self.replace_after_blocks)
             .field("min_tip_wei", &self.min_tip_wei)
             .field("max_fee_wei", &self.max_fee_wei)
@@ -137,6 +147,7 @@ impl AwsSettings {
     /// The configuration of AWS's clients.
     pub async fn load(&self) -> aws_config::SdkConfig {
         let mut loader = aws_config::defaults(aws_config::BehaviorVersion::v2026_01_12())
+            .timeout_config(TimeoutConfig::builder().operation_attempt_timeout(ATTEMPT).build())
             .region(aws_config::Region::new(self.region.clone()));
         if let Some(url) = &self.endpoint_url {
             loader = loader.endpoint_url(url);

@@ -9,7 +9,7 @@ use alloy::{
 use eyre::{OptionExt, ensure};
 use reqwest::{Client, StatusCode, header};
 use runproof_executor::{
-    AwsCredentials, AwsSettings, Executor, Scope, Settings,
+    AwsCredentials, AwsSettings, Executor, Key, Scope, Settings,
     identity::{self, BindSettings, CertificateSource, certificate, show},
     request::{
         Requests,
@@ -53,7 +53,7 @@ impl World {
         let data = folder.path().join("stack");
         let stack = Stack::start(StackOptions { ports: Ports::free()?, parts, ..StackOptions::new(data) }).await?;
         let home = folder.path().join("identity");
-        let identity = identity::new(&home, PASSWORD, None, &localhost())?;
+        let identity = identity::new(&home, PASSWORD, &localhost())?;
         let address = identity.signer.address();
         stack.chain()?.fund(address, U256::from(10).pow(U256::from(18))).await?;
         stack.chain()?.register_name("client", address).await?;
@@ -152,7 +152,7 @@ impl World {
     }
 }
 
-fn settings(stack: &Stack, signer: PrivateKeySigner, site_url: &str) -> eyre::Result<Settings> {
+fn settings(stack: &Stack, signer: Key, site_url: &str) -> eyre::Result<Settings> {
     let endpoints = stack.endpoints();
     Ok(Settings {
         nodes: Nodes::new([endpoints.rpc_http_url.ok_or_eyre("no chain")?.parse()?])?,
@@ -179,6 +179,7 @@ fn settings(stack: &Stack, signer: PrivateKeySigner, site_url: &str) -> eyre::Re
         max_gas: defaults::DEFAULT_MAX_GAS,
         max_wait: defaults::DEFAULT_MAX_WAIT,
         replace_after_blocks: runproof_executor::settings::DEFAULT_REPLACE_AFTER_BLOCKS,
+        min_balance_wei: defaults::DEFAULT_MIN_BALANCE_WEI,
         min_tip_wei: defaults::DEFAULT_MIN_TIP_WEI.into(),
         max_fee_wei: defaults::DEFAULT_MAX_FEE_WEI.into(),
     })
@@ -197,8 +198,8 @@ async fn within<T>(look: impl AsyncFn() -> eyre::Result<Option<T>>) -> eyre::Res
     tokio::time::timeout(Duration::from_secs(60), found).await?
 }
 
-async fn funded(stack: &Stack) -> eyre::Result<PrivateKeySigner> {
-    let signer = PrivateKeySigner::random();
+async fn funded(stack: &Stack) -> eyre::Result<Key> {
+    let signer = Key::from(PrivateKeySigner::random());
     stack.chain()?.fund(signer.address(), U256::from(10).pow(U256::from(18))).await?;
     Ok(signer)
 }
@@ -237,7 +238,7 @@ async fn clients_trigger_what_waits_and_strangers_do_not() -> eyre::Result<()> {
 
 async fn identity_is_bound_once_and_renewal_keeps_history(world: &World) -> eyre::Result<()> {
     let home = world.folder.path().join("identity");
-    let again = identity::new(&home, PASSWORD, None, &localhost())?;
+    let again = identity::new(&home, PASSWORD, &localhost())?;
     assert!(!again.created);
     let mut told = 0;
     let steps = identity::bind(&world.bind, &again.signer, &again.certificate, |_| told += 1).await?;
@@ -273,8 +274,8 @@ async fn identity_is_bound_once_and_renewal_keeps_history(world: &World) -> eyre
 async fn signed_requests_are_decided_once(
     world: &World,
     ask: &Ask,
-    participant: &PrivateKeySigner,
-    stranger: &PrivateKeySigner,
+    participant: &Key,
+    stranger: &Key,
 ) -> eyre::Result<()> {
     let minute = Duration::from_secs(60);
     let refused = by_https(ask, stranger, &world.site_url, minute).await?;
@@ -303,14 +304,14 @@ async fn signed_requests_are_decided_once(
     let post = async |body: &runproof_executor::request::signed::SignedRequest| {
         world.http.post(format!("{}/requests", world.site_url)).json(body).send().await
     };
-    assert_eq!(post(&sign(1)?).await?.status(), StatusCode::BAD_REQUEST, "expired");
-    let mut tampered = sign(4_000_000_000)?;
+    assert_eq!(post(&sign(1).await?).await?.status(), StatusCode::BAD_REQUEST, "expired");
+    let mut tampered = sign(4_000_000_000).await?;
     tampered.payload = "{}".into();
     assert_eq!(post(&tampered).await?.status(), StatusCode::FORBIDDEN, "somebody else's signature, if anybody's");
-    let signed = sign(4_000_000_000)?;
+    let signed = sign(4_000_000_000).await?;
     within(async || Ok((post(&signed).await?.status() == StatusCode::OK).then_some(()))).await?;
     assert_eq!(post(&signed).await?.status(), StatusCode::OK, "the same request has the same answer");
-    let late = sign(4_000_000_001)?;
+    let late = sign(4_000_000_001).await?;
     assert_eq!(post(&late).await?.status(), StatusCode::FORBIDDEN, "the task is completed");
     let decided: Vec<(String, i64)> = sqlx::query_as(
         "select decision, count(*) from executor.transition_request where instance_id = $1 group by 1 order by 1",

@@ -21,7 +21,7 @@ pub async fn run(config: &Config, command: &ContractCommand) -> Result<()> {
 
 /// Creates the registry, unless it is there.
 async fn deploy(config: &Config) -> Result<()> {
-    let signer = identity::signer(config)?;
+    let signer = identity::key(config).await?;
     let provider = connect(&nodes(&config.chain)?, &signer);
     let address = deployment::address();
     if is_there(&provider).await? {

@@ -9,19 +9,23 @@ use alloy::{
     signers::local::PrivateKeySigner,
     sol_types::SolCall,
 };
-use eyre::{Result, ensure};
+use eyre::{Result, WrapErr, bail, ensure};
 use runproof_contracts::InstanceRegistry as abi;
-use runproof_executor::identity::{
-    self, BindSettings, Certificate, CertificateSource,
-    certificate::{self, CERTIFICATE},
-    keystore::KEYSTORE,
-    send::{connect, send},
+use runproof_executor::{
+    Key,
+    identity::{
+        self, BindSettings, Certificate, CertificateSource,
+        certificate::{self, CERTIFICATE},
+        keystore::KEYSTORE,
+        send::{connect, send},
+    },
 };
 
 use crate::{
     cli::{Delegate, Guardian, IdentityCommand, Revoke},
     config::Config,
     observed::nodes,
+    roles,
 };
 
 /// A generated certificate is valid so long: the longest that browsers accept.
@@ -30,7 +34,7 @@ const VALIDITY: Duration = Duration::from_secs(397 * 24 * 60 * 60);
 /// Runs one of its commands.
 pub async fn run(config: &Config, command: &IdentityCommand) -> Result<()> {
     match command {
-        IdentityCommand::New => new(config),
+        IdentityCommand::New => new(config).await,
         IdentityCommand::Show => show(config).await,
         IdentityCommand::Bind => bind(config).await,
         IdentityCommand::Renew => renew(config),
@@ -40,14 +44,24 @@ pub async fn run(config: &Config, command: &IdentityCommand) -> Result<()> {
     }
 }
 
-/// The key of the configured identity.
-pub fn signer(config: &Config) -> Result<PrivateKeySigner> {
-    Ok(identity::load(&config.identity.folder.join(KEYSTORE), password(config)?)?)
+/// The key of the configured identity: of KMS, of the environment, or of the keystore.
+pub async fn key(config: &Config) -> Result<Key> {
+    let identity = &config.identity;
+    match (&identity.kms_key, &identity.private_key) {
+        (Some(_), Some(_)) => bail!("`kms_key` and `private_key` are both set: remove one of them"),
+        (Some(name), None) => Key::kms(&roles::aws_settings(&config.aws), name).await,
+        (None, Some(key)) => {
+            tracing::warn!("the key is taken from the configuration in plain text: for development only");
+            let signer = key.parse::<PrivateKeySigner>();
+            Ok(signer.wrap_err("`private_key` is not a key: give 32 bytes in hexadecimal")?.into())
+        }
+        (None, None) => Ok(identity::load(&identity.folder.join(KEYSTORE), password(config)?)?.into()),
+    }
 }
 
 /// Makes the configured identity, unless it is there.
 pub fn ensure(config: &Config) -> Result<identity::Identity> {
-    identity::new(&config.identity.folder, password(config)?, None, &generated(config))
+    identity::new(&config.identity.folder, password(config)?, &generated(config))
 }
 
 /// What `bind` needs to know.
@@ -60,18 +74,24 @@ pub fn bind_settings(config: &Config) -> Result<BindSettings> {
     })
 }
 
-fn new(config: &Config) -> Result<()> {
-    let identity = ensure(config)?;
-    let word = if identity.created { "made" } else { "there already" };
-    println!("address      {} ({word})", identity.signer.address());
-    println!("certificate  {} for {}", identity.certificate.fingerprint, identity.certificate.names.join(", "));
+async fn new(config: &Config) -> Result<()> {
+    let kept_elsewhere = config.identity.kms_key.is_some() || config.identity.private_key.is_some();
+    let (address, word, certificate) = if kept_elsewhere {
+        let certificate = certificate::ensure_certificate(&config.identity.folder, &generated(config))?;
+        (key(config).await?.address(), "there already", certificate)
+    } else {
+        let identity = ensure(config)?;
+        (identity.signer.address(), if identity.created { "made" } else { "there already" }, identity.certificate)
+    };
+    println!("address      {address} ({word})");
+    println!("certificate  {} for {}", certificate.fingerprint, certificate.names.join(", "));
     println!("folder       {}", config.identity.folder.display());
     println!("Next: give the address some ether, then `runproof identity bind`.");
     Ok(())
 }
 
 async fn show(config: &Config) -> Result<()> {
-    let account = signer(config)?.address();
+    let account = key(config).await?.address();
     let settings = bind_settings(config)?;
     let overview =
         identity::show(&config.identity.folder, account, &settings, config.chain.registry_deployed_at_block).await?;
@@ -81,7 +101,7 @@ async fn show(config: &Config) -> Result<()> {
 
 async fn bind(config: &Config) -> Result<()> {
     let certificate = Certificate::read(&config.identity.folder.join(CERTIFICATE))?;
-    identity::bind(&bind_settings(config)?, &signer(config)?, &certificate, |step| println!("{step}")).await?;
+    identity::bind(&bind_settings(config)?, &key(config).await?, &certificate, |step| println!("{step}")).await?;
     Ok(())
 }
 
@@ -95,17 +115,17 @@ fn renew(config: &Config) -> Result<()> {
 async fn delegate(config: &Config, right: &Delegate) -> Result<()> {
     let instance = right.instance.map_or(B256::ZERO, |one| one.0);
     let call = abi::setDelegateCall { instance, delegate: right.account, allowed: !right.withdraw };
-    transact(config, &signer(config)?, call).await
+    transact(config, &key(config).await?, call).await
 }
 
 async fn guardian(config: &Config, named: &Guardian) -> Result<()> {
-    let signer = signer(config)?;
+    let signer = key(config).await?;
     let subject = named.subject.unwrap_or(signer.address());
     transact(config, &signer, abi::setGuardianCall { subject, guardian: named.account }).await
 }
 
 async fn revoke(config: &Config, revoked: &Revoke) -> Result<()> {
-    let signer = signer(config)?;
+    let signer = key(config).await?;
     let call = abi::revokeCertificateCall {
         subject: revoked.subject.unwrap_or(signer.address()),
         fingerprint: revoked.fingerprint.map_or(B256::ZERO, |one| one.0),
@@ -114,7 +134,7 @@ async fn revoke(config: &Config, revoked: &Revoke) -> Result<()> {
     transact(config, &signer, call).await
 }
 
-async fn transact(config: &Config, signer: &PrivateKeySigner, call: impl SolCall) -> Result<()> {
+async fn transact(config: &Config, signer: &Key, call: impl SolCall) -> Result<()> {
     let provider = connect(&nodes(&config.chain)?, signer);
     let request =
         TransactionRequest::default().with_to(config.chain.registry).with_input(Bytes::from(call.abi_encode()));

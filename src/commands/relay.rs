@@ -16,11 +16,11 @@ use crate::{
 /// Runs one of its commands.
 pub async fn run(config: &Config, command: &RelayCommand) -> Result<()> {
     match command {
-        RelayCommand::Sign(sign) => self::sign(config, sign),
+        RelayCommand::Sign(sign) => self::sign(config, sign).await,
         RelayCommand::Submit { file } => {
             let signed: SignedCall = serde_json::from_slice(&read(file)?)
                 .wrap_err_with(|| format!("{} is not what `runproof relay sign` prints", file.display()))?;
-            let signer = identity::signer(config)?;
+            let signer = identity::key(config).await?;
             let provider = connect(&nodes(&config.chain)?, &signer);
             println!("submitted in transaction {}", signed.submit(&provider, signer.address()).await?);
             Ok(())
@@ -28,13 +28,13 @@ pub async fn run(config: &Config, command: &RelayCommand) -> Result<()> {
     }
 }
 
-fn sign(config: &Config, sign: &RelaySign) -> Result<()> {
-    let signer = identity::signer(config)?;
+async fn sign(config: &Config, sign: &RelaySign) -> Result<()> {
+    let signer = identity::key(config).await?;
     let documents = documents(&sign.run)?;
     let call = import::registration(&documents, StateSelection::All, signer.address(), sign.model_registered)?;
     let registry = Registry { chain_id: sign.chain_id, address: config.chain.registry };
     let now_s = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH)?.as_secs();
-    let signed = SignedCall::sign(&signer, registry, call, sign.nonce, now_s.saturating_add(sign.valid_for))?;
+    let signed = SignedCall::sign(&signer, registry, call, sign.nonce, now_s.saturating_add(sign.valid_for)).await?;
     println!("{}", serde_json::to_string_pretty(&signed)?);
     Ok(())
 }

@@ -54,7 +54,7 @@ pub async fn follow_once(config: &Config, follow: &Follow) -> Result<()> {
 
 /// Asks a waiting state to go on.
 pub async fn request_transition(config: &Config, request: &RequestTransition) -> Result<()> {
-    let signer = identity::signer(config)?;
+    let signer = identity::key(config).await?;
     let ask = client::Ask {
         nodes: nodes(&config.chain)?,
         registry: config.chain.registry,

@@ -167,6 +167,10 @@ pub struct Identity {
     pub folder: PathBuf,
     /// Opens the keystore; better set by `RUNPROOF_IDENTITY__PASSWORD`.
     pub password: String,
+    /// Id, ARN or alias of a key in AWS KMS, instead of a keystore.
+    pub kms_key: Option<String>,
+    /// A private key, 32 bytes in hexadecimal, instead of a keystore: by `RUNPROOF_IDENTITY__PRIVATE_KEY`, for development only.
+    pub private_key: Option<String>,
     /// ENS name that leads to the site, such as `company.eth`.
     pub ens_name: Option<String>,
     /// Host names and addresses for a generated certificate.
@@ -178,6 +182,8 @@ impl Default for Identity {
         Self {
             folder: "identity".into(),
             password: String::new(),
+            kms_key: None,
+            private_key: None,
             ens_name: None,
             hosts: vec!["localhost".into(), "127.0.0.1".into()],
         }
@@ -188,6 +194,7 @@ impl std::fmt::Debug for Identity {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Identity")
             .field("folder", &self.folder)
+            .field("kms_key", &self.kms_key)
             .field("ens_name", &self.ens_name)
             .field("hosts", &self.hosts)
             .finish_non_exhaustive()
@@ -226,6 +233,8 @@ pub struct Executor {
     pub max_gas: u64,
     /// How long what is captured may wait for the transaction before it to be included, milliseconds.
     pub max_wait_ms: u64,
+    /// Below this, the log warns of the issuer's balance, wei.
+    pub min_balance_wei: u64,
     /// A transaction that waits for more blocks than this is replaced by one that offers more.
     pub replace_after_blocks: u64,
     /// Least tip offered to the proposer of a block, wei a gas.
@@ -244,6 +253,7 @@ impl Default for Executor {
             root_from: 0,
             max_gas: defaults::DEFAULT_MAX_GAS,
             max_wait_ms: defaults::DEFAULT_MAX_WAIT.as_millis() as u64,
+            min_balance_wei: defaults::DEFAULT_MIN_BALANCE_WEI,
             replace_after_blocks: defaults::DEFAULT_REPLACE_AFTER_BLOCKS,
             min_tip_wei: defaults::DEFAULT_MIN_TIP_WEI,
             max_fee_wei: defaults::DEFAULT_MAX_FEE_WEI,

@@ -9,10 +9,9 @@ use std::{
 use alloy::{
     primitives::{U256, uint},
     providers::Provider,
-    signers::local::PrivateKeySigner,
 };
 use eyre::{Context, OptionExt, Result};
-use runproof_executor::identity as issuer;
+use runproof_executor::{Key, identity as issuer};
 use runproof_stack::{PARENT_NAME, Stack, StackOptions, Tools};
 
 use crate::{
@@ -75,11 +74,11 @@ pub fn configure(stack: &Stack, data: &Path) -> Result<(Config, PathBuf)> {
 }
 
 /// Makes and binds the issuer's identity, and makes the client's; returns the client's key.
-pub async fn identify(stack: &Stack, config: &Config) -> Result<PrivateKeySigner> {
+pub async fn identify(stack: &Stack, config: &Config) -> Result<Key> {
     let chain = stack.chain()?;
     let issuing = identity::ensure(config)?;
     let folder = config.identity.folder.with_file_name("client");
-    let client = issuer::new(&folder, PASSWORD, None, &identity::generated(config))?.signer;
+    let client = issuer::new(&folder, PASSWORD, &identity::generated(config))?.signer;
     for account in [issuing.signer.address(), client.address()] {
         if chain.provider().get_balance(account).await? < FUNDS {
             chain.fund(account, FUNDS).await?;

@@ -2,10 +2,9 @@
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use alloy::signers::local::PrivateKeySigner;
 use eyre::{Context, Result};
 use runproof_executor::{
-    Executor,
+    Executor, Key,
     request::client::{self, Ask},
 };
 use runproof_protocol::{InstanceId, ModelId, history::StateSelection, verdict::Verdict};
@@ -21,7 +20,7 @@ const APPROVAL: &str = "Approve report";
 const PATIENCE: Duration = Duration::from_secs(180);
 
 /// Deploys the model; the emulator keeps no state machine from one start to the next.
-pub async fn deploy(config: &Config, client: &PrivateKeySigner) -> Result<(Executor, ModelId)> {
+pub async fn deploy(config: &Config, client: &Key) -> Result<(Executor, ModelId)> {
     let executor = roles::executor(config).await?;
     let model = demo::MODEL.as_bytes();
     let deployed = executor.deploy("orders-etl", model, StateSelection::All, &[client.address()]).await?;
@@ -33,7 +32,7 @@ pub async fn deploy(config: &Config, client: &PrivateKeySigner) -> Result<(Execu
 pub async fn run(
     stack: &Stack,
     config: &Config,
-    client: &PrivateKeySigner,
+    client: &Key,
     (executor, model): (Executor, ModelId),
 ) -> Result<Verdict> {
     let name = format!("run-{}", SystemTime::now().duration_since(UNIX_EPOCH)?.as_secs());
@@ -48,12 +47,7 @@ pub async fn run(
 }
 
 /// Waits until the state that needs approval is registered, and asks on chain for it to go on.
-async fn approve_when_waiting(
-    executor: &Executor,
-    config: &Config,
-    client: &PrivateKeySigner,
-    arn: &str,
-) -> Result<InstanceId> {
+async fn approve_when_waiting(executor: &Executor, config: &Config, client: &Key, arn: &str) -> Result<InstanceId> {
     let waiting = "select s.instance_id, s.sequence from executor.state s
         join executor.instance i using (instance_id)
         join executor.registration r on r.instance_id = s.instance_id and r.kind = 'states'

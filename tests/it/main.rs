@@ -15,6 +15,7 @@ mod interface;
 mod itrex;
 mod job;
 mod kafka;
+mod keys;
 mod nodes;
 mod operations;
 mod page;

@@ -22,6 +22,11 @@ fn a_run_submitted_by_a_relayer_is_the_signers() {
         let sign = [&["relay", "sign", "--chain-id", &chain_id][..], &documents].concat();
         let signed = world.file("signed.json", world.runproof(&sign).await);
 
+        let dry = [&["import", "--dry-run"][..], &documents].concat();
+        let quote = world.runproof(&dry).await;
+        assert!(quote.contains(" gas, at most") && !quote.contains(" 0 gas"), "{quote}");
+        assert_eq!(world.nonce().await, world.nonce_after_binding, "a dry run sends nothing");
+
         let submit = ["relay", "submit", &signed.to_string_lossy()].map(str::to_owned);
         let submit = || {
             let arguments = submit.each_ref().map(String::as_str);
@@ -35,6 +40,7 @@ fn a_run_submitted_by_a_relayer_is_the_signers() {
         let refusal = String::from_utf8_lossy(&again.stderr);
         assert!(!again.status.success() && refusal.contains("NonceMismatch"), "{refusal}");
 
+        assert!(world.runproof(&dry).await.contains(" 0 gas"), "all is registered");
         world.runproof(&[&["import"][..], &documents].concat()).await;
         assert_eq!(world.nonce().await, world.nonce_after_binding, "publishing took no transaction of the issuer");
         let instance: InstanceId = INSTANCE.parse().expect("an id");

@@ -6,7 +6,6 @@ use alloy::{
     primitives::{Address, B256, Bytes},
     providers::{DynProvider, Provider},
     rpc::types::Filter,
-    signers::{SignerSync, local::PrivateKeySigner},
     sol_types::{SolEvent, SolStruct},
 };
 use eyre::{WrapErr, bail, ensure};
@@ -19,6 +18,7 @@ use super::{
     ens::{Change, Ens, Records},
     send::{connect, send},
 };
+use crate::key::Key;
 
 /// What is to be bound, and where.
 #[derive(Debug, Clone)]
@@ -57,7 +57,7 @@ impl fmt::Display for Step {
 /// If the account does not own the name, the certificate was revoked or bound to another URL, or the chain refuses.
 pub async fn bind(
     settings: &BindSettings,
-    signer: &PrivateKeySigner,
+    signer: &Key,
     certificate: &Certificate,
     mut progress: impl FnMut(&Step),
 ) -> eyre::Result<Vec<Step>> {
@@ -105,7 +105,7 @@ async fn bind_name(
 async fn bind_certificate(
     provider: &DynProvider,
     settings: &BindSettings,
-    signer: &PrivateKeySigner,
+    signer: &Key,
     certificate: &Certificate,
 ) -> eyre::Result<Step> {
     let (subject, fingerprint) = (signer.address(), certificate.fingerprint);
@@ -132,7 +132,7 @@ async fn bind_certificate(
         notAfter: certificate.not_after_s,
     };
     let domain = typed_data::domain(provider.get_chain_id().await?, settings.registry);
-    let signature = signer.sign_hash_sync(&statement.eip712_signing_hash(&domain))?;
+    let signature = signer.sign_hash(&statement.eip712_signing_hash(&domain)).await?;
     let call = registry
         .bindCertificate(
             subject,

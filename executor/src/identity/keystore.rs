@@ -6,13 +6,8 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use alloy::{
-    primitives::B256,
-    signers::{
-        k256::elliptic_curve::rand_core::OsRng,
-        local::{LocalSignerError, PrivateKeySigner},
-    },
-};
+use alloy::signers::{k256::elliptic_curve::rand_core::OsRng, local::PrivateKeySigner};
+use zeroize::Zeroizing;
 
 /// Name of the keystore in an identity's folder.
 pub const KEYSTORE: &str = "keystore.json";
@@ -52,14 +47,6 @@ pub enum KeystoreError {
 /// # Errors
 /// [`KeystoreError::Exists`] if there is one, [`KeystoreError::Io`].
 pub fn create(folder: &Path, password: &str) -> Result<PrivateKeySigner, KeystoreError> {
-    import(folder, password, PrivateKeySigner::random().to_bytes())
-}
-
-/// Stores a given key in `folder`, encrypted.
-///
-/// # Errors
-/// [`KeystoreError::Exists`] if there is one, [`KeystoreError::Malformed`] if the bytes are no key, [`KeystoreError::Io`].
-pub fn import(folder: &Path, password: &str, key: B256) -> Result<PrivateKeySigner, KeystoreError> {
     let path = folder.join(KEYSTORE);
     if path.exists() {
         return Err(KeystoreError::Exists(path));
@@ -67,7 +54,9 @@ pub fn import(folder: &Path, password: &str, key: B256) -> Result<PrivateKeySign
     private_folder(folder)?;
     let draft = format!(".{KEYSTORE}.{}", std::process::id());
     let draft_path = folder.join(&draft);
-    let (signer, _) = PrivateKeySigner::encrypt_keystore(folder, &mut OsRng, key, password, Some(&draft))
+    let signer = PrivateKeySigner::random();
+    let key = Zeroizing::new(signer.to_bytes().0);
+    eth_keystore::encrypt_key(folder, &mut OsRng, key.as_slice(), password, Some(&draft))
         .map_err(|error| unreadable(&path, error))?;
     // A hard link, unlike a rename, fails where a file came into being meanwhile.
     let stored = fs::set_permissions(&draft_path, fs::Permissions::from_mode(0o600))
@@ -88,7 +77,12 @@ pub fn load(path: &Path, password: &str) -> Result<PrivateKeySigner, KeystoreErr
     match fs::metadata(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Err(KeystoreError::Missing(path.into())),
         Err(source) => Err(KeystoreError::Io { path: path.into(), source }),
-        Ok(_) => PrivateKeySigner::decrypt_keystore(path, password).map_err(|error| unreadable(path, error)),
+        Ok(_) => {
+            let key = eth_keystore::decrypt_key(path, password).map_err(|error| unreadable(path, error))?;
+            let malformed =
+                |_| KeystoreError::Malformed { path: path.into(), reason: "its key is not of secp256k1".into() };
+            PrivateKeySigner::from_slice(&Zeroizing::new(key)).map_err(malformed)
+        }
     }
 }
 
@@ -101,13 +95,12 @@ pub(super) fn private_folder(folder: &Path) -> Result<(), KeystoreError> {
         .map_err(|source| KeystoreError::Io { path: folder.into(), source })
 }
 
-fn unreadable(path: &Path, error: LocalSignerError) -> KeystoreError {
+fn unreadable(path: &Path, error: eth_keystore::KeystoreError) -> KeystoreError {
     match error {
-        // The crate that names this variant's type is not re-exported; its text is the MAC check's alone.
-        LocalSignerError::EthKeystoreError(inner) if inner.to_string() == "Mac Mismatch" => {
-            KeystoreError::WrongPassword(path.into())
+        eth_keystore::KeystoreError::MacMismatch => KeystoreError::WrongPassword(path.into()),
+        eth_keystore::KeystoreError::StdIo(reason) => {
+            KeystoreError::Io { path: path.into(), source: io::Error::other(reason) }
         }
-        LocalSignerError::IoError(source) => KeystoreError::Io { path: path.into(), source },
         other => KeystoreError::Malformed { path: path.into(), reason: other.to_string() },
     }
 }
@@ -137,6 +130,8 @@ mod tests {
         assert!(matches!(load(&path, ""), Err(KeystoreError::Missing(_))));
         fs::write(&path, "{}").expect("written");
         assert!(matches!(load(&path, ""), Err(KeystoreError::Malformed { .. })));
-        assert!(matches!(import(&folder.path().join("x"), "", B256::ZERO), Err(KeystoreError::Malformed { .. })));
+        fs::remove_file(&path).expect("removed");
+        eth_keystore::encrypt_key(folder.path(), &mut OsRng, [0; 32], "", Some(KEYSTORE)).expect("written");
+        assert!(matches!(load(&path, ""), Err(KeystoreError::Malformed { .. })), "zero is no key");
     }
 }

@@ -12,8 +12,9 @@ pub mod show;
 
 use std::path::Path;
 
-use alloy::{primitives::B256, signers::local::PrivateKeySigner};
 use eyre::WrapErr;
+
+use crate::key::Key;
 
 pub use self::{
     bind::{BindSettings, Step, bind},
@@ -26,29 +27,21 @@ pub use self::{
 #[derive(Debug)]
 pub struct Identity {
     /// The account.
-    pub signer: PrivateKeySigner,
+    pub signer: Key,
     /// The site's certificate.
     pub certificate: Certificate,
     /// Whether the key was made just now; otherwise it was there.
     pub created: bool,
 }
 
-/// Makes an identity in `folder`, or opens the one that is there: nothing is ever overwritten. `key` is a private key to take over.
+/// Makes an identity in `folder`, or opens the one that is there: nothing is ever overwritten.
 ///
 /// # Errors
-/// [`KeystoreError`] if there is a keystore that the password does not open, or that holds another key than the one given; or if the
-/// certificate's source is unusable.
-pub fn new(folder: &Path, password: &str, key: Option<B256>, source: &CertificateSource) -> eyre::Result<Identity> {
+/// [`KeystoreError`] if there is a keystore that the password does not open; or if the certificate's source is unusable.
+pub fn new(folder: &Path, password: &str, source: &CertificateSource) -> eyre::Result<Identity> {
     let path = folder.join(keystore::KEYSTORE);
     let created = !path.exists();
-    let signer = match key {
-        _ if !created => load(&path, password)?,
-        Some(key) => keystore::import(folder, password, key)?,
-        None => keystore::create(folder, password)?,
-    };
-    if key.is_some_and(|key| key != signer.to_bytes()) {
-        return Err(KeystoreError::Exists(path).into());
-    }
+    let signer = if created { keystore::create(folder, password)? } else { load(&path, password)? };
     let certificate = certificate::ensure_certificate(folder, source).wrap_err("no certificate for the site")?;
-    Ok(Identity { signer, certificate, created })
+    Ok(Identity { signer: signer.into(), certificate, created })
 }

@@ -3,23 +3,24 @@
 use std::time::Duration;
 
 use alloy::{
-    network::{EthereumWallet, TransactionBuilder},
+    network::TransactionBuilder,
     primitives::{Address, B256},
     providers::{DynProvider, Provider, ProviderBuilder},
     rpc::types::TransactionRequest,
-    signers::local::PrivateKeySigner,
     transports::TransportError,
 };
 use eyre::{WrapErr, ensure, eyre};
 use runproof_contracts::revert_reason;
 use runproof_nodes::Nodes;
 
+use crate::key::Key;
+
 /// How long an included transaction is waited for: some minutes of blocks on a public network.
 const INCLUSION: Duration = Duration::from_secs(300);
 
 /// The nodes through which `signer` sends.
-pub fn connect(nodes: &Nodes, signer: &PrivateKeySigner) -> DynProvider {
-    ProviderBuilder::new().wallet(EthereumWallet::from(signer.clone())).connect_client(nodes.client()).erased()
+pub fn connect(nodes: &Nodes, signer: &Key) -> DynProvider {
+    ProviderBuilder::new().wallet(signer.wallet()).connect_client(nodes.client()).erased()
 }
 
 /// Sends and waits until it is included; returns the transaction's hash.

@@ -5,7 +5,6 @@ use std::{collections::BTreeSet, time::Duration};
 use alloy::{
     primitives::{Address, B256},
     providers::Provider,
-    signers::local::PrivateKeySigner,
 };
 use eyre::{WrapErr, bail, ensure};
 use runproof_contracts::InstanceRegistry;
@@ -19,9 +18,12 @@ use super::{
     rules::check_payload,
     signed::SignedRequest,
 };
-use crate::identity::{
-    send::{connect, send},
-    show::bindings,
+use crate::{
+    identity::{
+        send::{connect, send},
+        show::bindings,
+    },
+    key::Key,
 };
 
 /// What is asked for.
@@ -47,7 +49,7 @@ pub struct Ask {
 ///
 /// # Errors
 /// If the payload is not acceptable, or the contract refuses: its reason is in the message.
-pub async fn on_chain(ask: &Ask, signer: &PrivateKeySigner) -> eyre::Result<B256> {
+pub async fn on_chain(ask: &Ask, signer: &Key) -> eyre::Result<B256> {
     check_payload(ask.payload.as_bytes())?;
     let provider = connect(&ask.nodes, signer);
     let sequence = sequence(ask, &provider).await?;
@@ -69,12 +71,7 @@ pub async fn on_chain(ask: &Ask, signer: &PrivateKeySigner) -> eyre::Result<B256
 ///
 /// # Errors
 /// If the payload is not acceptable, the site is not the issuer's, or it does not answer.
-pub async fn by_https(
-    ask: &Ask,
-    signer: &PrivateKeySigner,
-    site_url: &str,
-    validity: Duration,
-) -> eyre::Result<Answer> {
+pub async fn by_https(ask: &Ask, signer: &Key, site_url: &str, validity: Duration) -> eyre::Result<Answer> {
     check_payload(ask.payload.as_bytes())?;
     let provider = connect(&ask.nodes, signer);
     let registry = Registry { chain_id: provider.get_chain_id().await?, address: ask.registry };
@@ -82,7 +79,8 @@ pub async fn by_https(
     let deadline = time::OffsetDateTime::now_utc() + validity;
     let deadline_s = u64::try_from(deadline.unix_timestamp()).wrap_err("the clock shows a time before 1970")?;
     let payload = ask.payload.clone();
-    let request = SignedRequest::sign(signer, registry, ask.issuer, ask.instance, sequence, payload, deadline_s)?;
+    let request =
+        SignedRequest::sign(signer, registry, ask.issuer, ask.instance, sequence, payload, deadline_s).await?;
 
     let site_url = site_url.trim_end_matches('/');
     let fingerprints = bound_certificates(ask, &provider, site_url).await?;

@@ -2,7 +2,6 @@
 
 use alloy::{
     primitives::{Address, B256, Bytes, keccak256},
-    signers::{SignerSync, local::PrivateKeySigner},
     sol_types::SolStruct,
 };
 use runproof_contracts::typed_data::{self, TransitionRequest};
@@ -17,6 +16,7 @@ use super::{
     Requests,
     inbox::{self, Answer, Arrival, Channel},
 };
+use crate::key::Key;
 
 /// Body of `POST /requests`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -55,8 +55,8 @@ impl SignedRequest {
     ///
     /// # Errors
     /// If the key cannot sign.
-    pub fn sign(
-        signer: &PrivateKeySigner,
+    pub async fn sign(
+        signer: &Key,
         registry: Registry,
         issuer: Address,
         instance: InstanceId,
@@ -65,7 +65,7 @@ impl SignedRequest {
         deadline: u64,
     ) -> Result<Self, alloy::signers::Error> {
         let mut request = Self { issuer, instance, sequence, payload, deadline, signature: Bytes::new() };
-        request.signature = signer.sign_hash_sync(&request.digest(registry))?.as_bytes().into();
+        request.signature = signer.sign_hash(&request.digest(registry)).await?.as_bytes().into();
         Ok(request)
     }
 
@@ -122,25 +122,31 @@ impl Requests {
 
 #[cfg(test)]
 mod tests {
+    use alloy::signers::local::PrivateKeySigner;
+
     use super::*;
 
     const REGISTRY: Registry = Registry { chain_id: 1, address: Address::repeat_byte(7) };
     const ISSUER: Address = Address::repeat_byte(1);
 
-    fn signed(signer: &PrivateKeySigner) -> SignedRequest {
+    async fn signed(signer: &Key) -> SignedRequest {
         let instance = InstanceId::of(b"run");
-        SignedRequest::sign(signer, REGISTRY, ISSUER, instance, 3, "{}".into(), 1_000).expect("signed")
+        SignedRequest::sign(signer, REGISTRY, ISSUER, instance, 3, "{}".into(), 1_000).await.expect("signed")
     }
 
-    #[test]
-    fn a_request_proves_its_sender() {
-        let signer = PrivateKeySigner::random();
-        assert_eq!(signed(&signer).requester(REGISTRY, ISSUER, 1_000), Ok(signer.address()));
+    fn random() -> Key {
+        PrivateKeySigner::random().into()
     }
 
-    #[test]
-    fn no_field_can_be_changed_after_signing() {
-        let signer = PrivateKeySigner::random();
+    #[tokio::test]
+    async fn a_request_proves_its_sender() {
+        let signer = random();
+        assert_eq!(signed(&signer).await.requester(REGISTRY, ISSUER, 1_000), Ok(signer.address()));
+    }
+
+    #[tokio::test]
+    async fn no_field_can_be_changed_after_signing() {
+        let signer = random();
         let changes: [fn(&mut SignedRequest); 4] = [
             |request| request.instance = InstanceId::of(b"other"),
             |request| request.sequence += 1,
@@ -148,18 +154,18 @@ mod tests {
             |request| request.deadline += 1,
         ];
         for change in changes {
-            let mut request = signed(&signer);
+            let mut request = signed(&signer).await;
             change(&mut request);
             assert_ne!(request.requester(REGISTRY, ISSUER, 1_000), Ok(signer.address()));
         }
         for registry in [Registry { chain_id: 2, ..REGISTRY }, Registry { address: ISSUER, ..REGISTRY }] {
-            assert_ne!(signed(&signer).requester(registry, ISSUER, 1_000), Ok(signer.address()));
+            assert_ne!(signed(&signer).await.requester(registry, ISSUER, 1_000), Ok(signer.address()));
         }
     }
 
-    #[test]
-    fn late_foreign_and_unsigned_requests_are_invalid() {
-        let mut request = signed(&PrivateKeySigner::random());
+    #[tokio::test]
+    async fn late_foreign_and_unsigned_requests_are_invalid() {
+        let mut request = signed(&random()).await;
         assert_eq!(request.requester(REGISTRY, ISSUER, 1_005), Err(Invalid::Expired(5)));
         let other = Address::repeat_byte(9);
         assert_eq!(request.requester(REGISTRY, other, 0), Err(Invalid::OtherIssuer(other)));

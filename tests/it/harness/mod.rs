@@ -13,7 +13,7 @@ use std::{
 
 pub use clients::{KafkaMessage, Subscription};
 pub use command::{Role, free_port};
-pub use world::World;
+pub use world::{World, address_in};
 
 use runproof_stack::{Mining, Part, Ports, Stack, StackOptions};
 use tokio::{runtime::Runtime, sync::OnceCell};
