@@ -57,6 +57,11 @@ impl Bench {
         self.recorded("many", recordings, Pace::Ended, block_s).await
     }
 
+    /// One execution that stands still for so long between two of its four states.
+    pub async fn waiting(&self, seconds: u32, block_s: u64) -> Result<Figures> {
+        self.recorded("waiting", vec![recordings::waiting(seconds)], Pace::AsItHappened, block_s).await
+    }
+
     /// An execution as it was recorded, at its own pace.
     pub async fn replayed(&self, recording: Recording, block_s: u64) -> Result<Figures> {
         self.recorded("replayed", vec![recording], Pace::AsItHappened, block_s).await

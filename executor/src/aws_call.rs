@@ -33,6 +33,11 @@ impl Api {
         Ok(Self { client: Client::from_conf(config.build()), quotas: Quotas::new(quotas)? })
     }
 
+    /// Time between two calls of each of so many callers, for all of them to use half of the account's quota.
+    pub(crate) fn half_shared(&self, action: &'static str, callers: usize) -> Duration {
+        self.quotas.half_shared(action, callers)
+    }
+
     /// Calls an action. `send` may be asked several times: each action here is harmless to repeat.
     pub(crate) async fn call<T, E, F>(
         &self,

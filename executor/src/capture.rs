@@ -43,13 +43,15 @@ pub struct Tracked {
     sighted: Sighted,
     capture: Capture,
     holes: HoleWatch,
-    /// Whether the last look gave nothing new.
-    quiet: bool,
+    /// Looks in a row that gave nothing new.
+    quiet_looks: u32,
 }
 
 /// What one look at a history gave.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Advance {
+    /// History events taken.
+    pub events: usize,
     /// States captured by it.
     pub states: usize,
     /// What stopped it, if anything did.
@@ -74,7 +76,7 @@ impl Tracked {
         for row in rows {
             capture.take(&serde_json::from_str(&row)?)?;
         }
-        Ok(Self { arn: arn.to_owned(), sighted, capture, holes: HoleWatch::default(), quiet: false })
+        Ok(Self { arn: arn.to_owned(), sighted, capture, holes: HoleWatch::default(), quiet_looks: 0 })
     }
 
     /// The instance.
@@ -89,11 +91,11 @@ impl Tracked {
     pub async fn advance(&mut self, executor: &Executor) -> Result<Advance, CaptureError> {
         let checkpoint = self.capture.last_event_id();
         // The status comes first: what it calls ended cannot grow after the history is read.
-        let told = if self.quiet { self.told_end(executor).await? } else { None };
+        let told = if self.asks_status() { self.told_end(executor).await? } else { None };
         let events = executor.engine.history_after(&self.arn, checkpoint).await?;
         let (admitted, hole) = self.holes.admit(checkpoint, &events, told.is_some());
         let events = &events[..admitted];
-        self.quiet = events.is_empty();
+        self.quiet_looks = if events.is_empty() { self.quiet_looks + 1 } else { 0 };
 
         let cut = self.redriven_at(events);
         let own = &events[..cut.unwrap_or(events.len())];
@@ -106,12 +108,18 @@ impl Tracked {
         };
         let states = self.take(executor, own, ended).await?;
         match cut {
-            None => Ok(Advance { states, hole, ended }),
+            None => Ok(Advance { events: admitted, states, hole, ended }),
             Some(cut) => {
                 self.continue_from(executor, &events[cut]).await?;
-                Ok(Advance { states, hole, ended: None })
+                Ok(Advance { events: admitted, states, hole, ended: None })
             }
         }
+    }
+
+    /// AWS always tells the end in the history. In case that one was recorded without, the status is asked for too, but the more seldom the longer
+    /// the run stands still.
+    fn asks_status(&self) -> bool {
+        self.holes.is_open() || (self.quiet_looks > 1 && self.quiet_looks.is_power_of_two())
     }
 
     /// What AWS says of the end, if it says it of this part of the execution.

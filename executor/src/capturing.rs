@@ -3,17 +3,19 @@
 use std::{
     collections::{HashMap, HashSet},
     sync::Arc,
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use futures::{StreamExt, stream};
 use runproof_protocol::history::StateSelection;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, mpsc::Receiver};
 
 use crate::{
+    arn::ExecutionArn,
     capture::{Advance, CaptureError, Tracked},
     executor::Executor,
     follow::{Part, Scope},
+    pace::{Bounds, Pace, Seen},
     registration::Progress,
     step_functions::StepFunctionsError,
 };
@@ -21,21 +23,54 @@ use crate::{
 /// Executions asked for at the same time.
 const CONCURRENT: usize = 8;
 
+/// Between two looks at an execution that hints ask for, at least.
+const HINTED: Duration = Duration::from_secs(1);
+
 /// What the capturing loop keeps between two turns; all of it can be lost.
 pub(crate) struct Capturing {
     executor: Executor,
     scope: Scope,
-    tracked: HashMap<String, Tracked>,
+    tracked: HashMap<String, Followed>,
     /// Executions that the engine does not know any more.
     lost: HashSet<String>,
+    /// When the executions of each deployed state machine are listed.
+    machines: HashMap<String, Pace>,
+    hints: Receiver<ExecutionArn>,
+    /// When what hints were about is due.
+    hints_due_at: Option<Instant>,
+    /// Executions that are not tracked, and may have been redriven just now.
+    hinted: HashSet<String>,
     discovered_at: Option<Instant>,
     /// When AWS was last asked for redrives.
     redrives_at: Option<Instant>,
     captured: Arc<Notify>,
 }
 
+/// An execution that is followed.
+struct Followed {
+    tracked: Tracked,
+    pace: Pace,
+}
+
 impl Part for Capturing {
+    async fn news(&mut self) {
+        loop {
+            let due_in = self.hints_due_at.map(|at| at.saturating_duration_since(Instant::now()));
+            tokio::select! {
+                () = tokio::time::sleep(due_in.unwrap_or_default()), if due_in.is_some() => return,
+                Some(execution) = self.hints.recv() => self.hinted_at(&execution),
+                else => std::future::pending().await,
+            }
+        }
+    }
+
     async fn turn(&mut self) -> eyre::Result<Progress> {
+        while let Ok(execution) = self.hints.try_recv() {
+            self.hinted_at(&execution);
+        }
+        if self.hints_due_at.take_if(|at| *at <= Instant::now()).is_some() {
+            self.discovered_at = None;
+        }
         let discovered = self.discover().await;
         let captured = self.capture().await;
         discovered?;
@@ -44,10 +79,37 @@ impl Part for Capturing {
 }
 
 impl Capturing {
-    /// `captured` is told of what is new, as it comes.
-    pub(crate) fn new(executor: Executor, scope: Scope, captured: Arc<Notify>) -> Self {
-        let (tracked, lost) = Default::default();
-        Self { executor, scope, tracked, lost, discovered_at: None, redrives_at: None, captured }
+    /// `captured` is told of what is new, as it comes; an execution that `hints` name is looked at before its time.
+    pub(crate) fn new(executor: Executor, scope: Scope, captured: Arc<Notify>, hints: Receiver<ExecutionArn>) -> Self {
+        let (tracked, lost, machines, hinted) = Default::default();
+        let (discovered_at, redrives_at, hints_due_at) = (None, None, None);
+        Self {
+            executor,
+            scope,
+            tracked,
+            lost,
+            machines,
+            hints,
+            hints_due_at,
+            hinted,
+            discovered_at,
+            redrives_at,
+            captured,
+        }
+    }
+
+    fn hinted_at(&mut self, execution: &ExecutionArn) {
+        let (now, lists_apart) = (Instant::now(), self.executor.engine.list_interval(self.machines.len()));
+        let due_at = if let Some(followed) = self.tracked.get_mut(execution.as_str()) {
+            followed.pace.hinted(now, HINTED)
+        } else if let Some(list) = self.machines.get_mut(&execution.state_machine_arn()) {
+            self.hinted.insert(execution.to_string());
+            list.hinted(now, lists_apart)
+        } else {
+            // Another's, or forged.
+            return;
+        };
+        self.hints_due_at = Some(self.hints_due_at.map_or(due_at, |earlier| earlier.min(due_at)));
     }
 
     /// Finds executions that are not tracked yet.
@@ -69,19 +131,21 @@ impl Capturing {
 
     /// Finds executions that had ended and go on. AWS lists none of them as new.
     async fn discover_redriven(&mut self, selection: StateSelection) -> eyre::Result<()> {
-        let recent = |at: Instant| at.elapsed() < self.executor.settings.redrive_interval;
-        if self.redrives_at.is_some_and(recent) {
-            return Ok(());
+        let mut redriven = Vec::new();
+        for hinted in self.hinted.drain() {
+            redriven.extend(self.executor.redriven(Some(&hinted)).await?);
         }
-        let only = match &self.scope {
-            Scope::All => None,
-            Scope::Execution(arn, _) => Some(arn.as_str()),
-        };
-        let redriven = self.executor.redriven(only).await?;
+        let recent = |at: Instant| at.elapsed() < self.executor.settings.redrive_interval;
+        if !self.redrives_at.is_some_and(recent) {
+            let only = match &self.scope {
+                Scope::All => None,
+                Scope::Execution(arn, _) => Some(arn.as_str()),
+            };
+            redriven.extend(self.executor.redriven(only).await?);
+            self.redrives_at = Some(Instant::now());
+        }
         let new = redriven.into_iter().filter(|arn| !self.tracked.contains_key(arn)).collect();
-        self.track(new, selection).await?;
-        self.redrives_at = Some(Instant::now());
-        Ok(())
+        self.track(new, selection).await
     }
 
     async fn track(&mut self, arns: Vec<String>, selection: StateSelection) -> eyre::Result<()> {
@@ -92,7 +156,7 @@ impl Capturing {
         while let Some((arn, looked)) = first_looks.next().await {
             match looked {
                 Ok(tracked) => {
-                    self.tracked.insert(arn, tracked);
+                    self.tracked.insert(arn, Followed { tracked, pace: Pace::new(Instant::now()) });
                 }
                 Err(error) if self.scope == Scope::All && is_unknown(&error) => {
                     tracing::warn!(%error, "it stays as it was captured");
@@ -104,7 +168,7 @@ impl Capturing {
         outcome
     }
 
-    async fn executions_of_deployed_models(&self) -> eyre::Result<Vec<String>> {
+    async fn executions_of_deployed_models(&mut self) -> eyre::Result<Vec<String>> {
         let pool = &self.executor.pool;
         let mut arns: Vec<String> = sqlx::query_scalar(
             "select execution_arn from executor.instance where execution_arn is not null and ended_as is null order by created_at",
@@ -118,14 +182,35 @@ impl Capturing {
         .await?;
         let mut known = self.ended().await?;
         known.extend(arns.iter().cloned());
+        let bounds = self.bounds_of_lists(machines.len());
         for machine in machines {
-            match self.executor.engine.executions_until(&machine, &known).await {
+            let pace = self.machines.entry(machine.clone()).or_insert_with(|| Pace::new(Instant::now()));
+            if !pace.is_due(Instant::now()) {
+                continue;
+            }
+            let listed = self.executor.engine.executions_until(&machine, &known).await;
+            pace.looked(Instant::now(), seen(listed.as_ref().is_ok_and(|new| !new.is_empty())), bounds);
+            match listed {
                 // Oldest first, so that ordinals follow the order of starts.
                 Ok(new) => arns.extend(new.into_iter().rev()),
                 Err(error) => tracing::warn!(state_machine = machine, %error, "its executions cannot be listed"),
             }
         }
         Ok(arns)
+    }
+
+    /// All lists together take half of the quota at most; each execution's start and end is new to its list.
+    fn bounds_of_lists(&self, machines: usize) -> Bounds {
+        let settings = &self.executor.settings;
+        let least = settings.idle_interval.max(self.executor.engine.list_interval(machines));
+        Bounds { least, most: settings.max_poll_interval }
+    }
+
+    /// Executions that stand still together take half of the quota at most, so that those that move are not delayed by them.
+    fn bounds_of_looks(&self) -> Bounds {
+        let settings = &self.executor.settings;
+        let most = settings.max_poll_interval.max(self.executor.engine.history_interval(self.tracked.len()));
+        Bounds { least: settings.poll_interval, most }
     }
 
     async fn ended(&self) -> eyre::Result<HashSet<String>> {
@@ -140,9 +225,9 @@ impl Capturing {
 
     /// Takes what is new of each tracked execution; complete if none is left.
     async fn capture(&mut self) -> eyre::Result<Progress> {
-        let executor = &self.executor;
-        let looks: Vec<_> =
-            self.tracked.iter_mut().map(|(arn, tracked)| look(executor, arn.clone(), tracked)).collect();
+        let (executor, bounds, now) = (&self.executor, self.bounds_of_looks(), Instant::now());
+        let due = self.tracked.iter_mut().filter(|(_, followed)| followed.pace.is_due(now));
+        let looks: Vec<_> = due.map(|(arn, followed)| look(executor, arn.clone(), followed, bounds)).collect();
         let mut looks = stream::iter(looks).buffer_unordered(CONCURRENT);
         let (mut done, mut failure) = (Vec::new(), None);
         while let Some((arn, look)) = looks.next().await {
@@ -194,7 +279,21 @@ fn is_unknown(error: &eyre::Report) -> bool {
     matches!(error.downcast_ref(), Some(StepFunctionsError::ExecutionUnknown(_)))
 }
 
-async fn look(executor: &Executor, arn: String, tracked: &mut Tracked) -> (String, Result<Advance, CaptureError>) {
-    let advance = tracked.advance(executor).await;
+/// One that fails is tried again with the next turn.
+async fn look(
+    executor: &Executor,
+    arn: String,
+    followed: &mut Followed,
+    bounds: Bounds,
+) -> (String, Result<Advance, CaptureError>) {
+    let advance = followed.tracked.advance(executor).await;
+    if let Ok(Advance { events, hole, .. }) = &advance {
+        let seen = if hole.is_some() { Seen::Unclear } else { seen(*events > 0) };
+        followed.pace.looked(Instant::now(), seen, bounds);
+    }
     (arn, advance)
+}
+
+fn seen(news: bool) -> Seen {
+    if news { Seen::News } else { Seen::Nothing }
 }

@@ -5,7 +5,7 @@ use eyre::Context;
 use runproof_protocol::{ModelId, history::StateSelection};
 
 use crate::{
-    arn::ExecutionArn, chain::Quote, executor::Executor, open::Open, plan::Registration, sight::parse_selection,
+    arn::ExecutionArn, chain::Quote, executor::Executor, hint, open::Open, plan::Registration, sight::parse_selection,
 };
 
 /// A model that is deployed and registered.
@@ -170,7 +170,7 @@ impl Executor {
         let arn = arn.flatten().ok_or(DeployError::NotDeployed(model))?;
         let execution = self.engine.start_execution(&arn, name, input).await?;
         tracing::info!(%execution, "execution started");
-        self.hint();
+        hint::tell(&self.pool, execution.as_str()).await;
         Ok(execution)
     }
 }

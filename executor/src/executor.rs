@@ -4,7 +4,6 @@ use std::sync::Arc;
 
 use eyre::Context;
 use sqlx::{PgPool, postgres::PgPoolOptions};
-use tokio::sync::Notify;
 
 use crate::{chain::Chain, settings::Settings, step_functions::StepFunctions};
 
@@ -18,7 +17,6 @@ pub struct Executor {
     pub(crate) pool: PgPool,
     pub(crate) chain: Chain,
     pub(crate) engine: StepFunctions,
-    pub(crate) hint: Arc<Notify>,
     /// Of the leader that this is; commands have none.
     pub(crate) epoch: Option<i64>,
 }
@@ -36,7 +34,7 @@ impl Executor {
             .context("Postgres does not answer: check its URL")?;
         let chain = Chain::connect(&settings).await?;
         let engine = StepFunctions::connect(&settings.aws).await?;
-        Ok(Self { settings: Arc::new(settings), pool, chain, engine, hint: Arc::new(Notify::new()), epoch: None })
+        Ok(Self { settings: Arc::new(settings), pool, chain, engine, epoch: None })
     }
 
     /// Its settings.
@@ -57,10 +55,5 @@ impl Executor {
     /// Its engine.
     pub fn step_functions(&self) -> &StepFunctions {
         &self.engine
-    }
-
-    /// Something may have happened: a following loop looks now instead of at its next turn.
-    pub fn hint(&self) {
-        self.hint.notify_one();
     }
 }

@@ -1,14 +1,15 @@
 //! The loops that drive everything: one looks at each run, the other at each transaction, and registers what is open.
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
 use runproof_protocol::{InstanceId, history::StateSelection};
-use tokio::sync::Notify;
+use tokio::sync::{Notify, mpsc};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
     capturing::Capturing,
     executor::Executor,
+    hint,
     lease::{Deposed, Lease},
     open::Open,
     reconcile::Looks,
@@ -58,16 +59,18 @@ impl Executor {
     /// Captures and registers side by side: what is captured of one execution need not wait until all were looked at.
     async fn follow_as_leader(&self, scope: &Scope) -> Deposed {
         let captured = Arc::new(Notify::new());
-        let mut capturing = Capturing::new(self.clone(), scope.clone(), captured.clone());
-        let mut registering = Registering::new(self.clone(), scope.clone());
+        let (hint, hints) = mpsc::channel(hint::WAITING);
+        let mut capturing = Capturing::new(self.clone(), scope.clone(), captured.clone(), hints);
+        let mut registering = Registering::new(self.clone(), scope.clone(), captured);
         tokio::select! {
-            deposed = self.again_and_again(&self.hint, &mut capturing) => deposed,
-            deposed = self.again_and_again(&captured, &mut registering) => deposed,
+            deposed = self.again_and_again(&mut capturing) => deposed,
+            deposed = self.again_and_again(&mut registering) => deposed,
+            never = self.take_hints(hint) => match never {},
         }
     }
 
     /// Looks until another executor leads: soon again while something is under way, at the latest when there is news. What fails is tried again.
-    async fn again_and_again(&self, news: &Notify, part: &mut impl Part) -> Deposed {
+    async fn again_and_again(&self, part: &mut impl Part) -> Deposed {
         let (busy, idle) = (self.settings.poll_interval, self.settings.idle_interval);
         loop {
             let wait = match part.turn().await {
@@ -83,7 +86,8 @@ impl Executor {
                     idle
                 }
             };
-            next_look(news, wait).await;
+            // The time being up is as good as news.
+            let _ = tokio::time::timeout(wait, part.news()).await;
         }
     }
 
@@ -93,8 +97,10 @@ impl Executor {
     /// What failed several times in a row.
     pub async fn follow_until_done(&self, arn: &str, selection: StateSelection) -> eyre::Result<InstanceId> {
         let scope = Scope::Execution(arn.to_owned(), selection);
-        let mut capturing = Capturing::new(self.clone(), scope.clone(), Arc::default());
-        let mut registering = Registering::new(self.clone(), scope);
+        // Hints are left to the leader, which follows everything.
+        let (_, no_hints) = mpsc::channel(1);
+        let mut capturing = Capturing::new(self.clone(), scope.clone(), Arc::default(), no_hints);
+        let mut registering = Registering::new(self.clone(), scope, Arc::default());
         self.until_complete(async || {
             let captured = capturing.turn().await;
             // First, since it may tell that this executor does not lead any more.
@@ -134,21 +140,19 @@ impl Executor {
                     tracing::warn!(error = format!("{error:#}"), "trying again");
                 }
             }
-            next_look(&self.hint, self.settings.poll_interval).await;
+            // Neither the chain nor AWS tells anybody: they are looked at in intervals.
+            tokio::time::sleep(self.settings.poll_interval).await;
         }
     }
-}
-
-/// Until there is news or it is time anyway.
-async fn next_look(news: &Notify, after: Duration) {
-    // The time being up is as good as news.
-    let _ = tokio::time::timeout(after, news.notified()).await;
 }
 
 /// What following consists of.
 pub(crate) trait Part: Send {
     /// One look at everything. All is tried; the first failure is returned.
     fn turn(&mut self) -> impl Future<Output = eyre::Result<Progress>> + Send;
+
+    /// Returns when there is reason to look before it is time. May be dropped before.
+    fn news(&mut self) -> impl Future<Output = ()> + Send;
 }
 
 /// What the registering loop keeps between two turns; all of it can be lost.
@@ -157,11 +161,12 @@ struct Registering {
     scope: Scope,
     looks: Looks,
     held: Held,
+    captured: Arc<Notify>,
 }
 
 impl Registering {
-    fn new(executor: Executor, scope: Scope) -> Self {
-        Self { executor, scope, looks: Looks::default(), held: Held::default() }
+    fn new(executor: Executor, scope: Scope, captured: Arc<Notify>) -> Self {
+        Self { executor, scope, looks: Looks::default(), held: Held::default(), captured }
     }
 
     async fn instance_of(&self, arn: &str) -> eyre::Result<Vec<Open>> {
@@ -175,6 +180,10 @@ impl Registering {
 }
 
 impl Part for Registering {
+    async fn news(&mut self) {
+        self.captured.notified().await;
+    }
+
     /// Brings transactions in line with the chain and registers what is open in the scope.
     async fn turn(&mut self) -> eyre::Result<Progress> {
         let executor = &self.executor;

@@ -29,6 +29,11 @@ pub struct HoleWatch {
 }
 
 impl HoleWatch {
+    /// Whether a hole is to be seen again before it is believed.
+    pub fn is_open(&self) -> bool {
+        !self.seen.is_empty()
+    }
+
     /// How many of `events`, which are by rising id and follow `last_event_id`, may be taken now; and the hole that stops the rest, if any.
     pub fn admit(&mut self, last_event_id: u64, events: &[HistoryEvent], ended: bool) -> (usize, Option<Hole>) {
         self.closed |= events.last().is_some_and(|event| event.ending().is_some());

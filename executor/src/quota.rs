@@ -89,6 +89,12 @@ impl Quotas {
         }
     }
 
+    /// Time between two calls of each of so many callers, for all of them to use half of what the account gets just now.
+    pub(crate) fn half_shared(&self, action: &'static str, callers: usize) -> Duration {
+        let rate = self.with(action, |bucket| bucket.rate);
+        rate.map_or(Duration::ZERO, |rate| Duration::from_secs_f64(callers as f64 * 2.0 / rate))
+    }
+
     /// AWS refused the call for its quota.
     pub(crate) fn refused(&self, action: &'static str) {
         self.with(action, |bucket| bucket.refused(Instant::now()));
@@ -171,6 +177,14 @@ mod tests {
         assert!((bucket.rate - 2.0).abs() < 1e-9);
         bucket.answered(now);
         assert_eq!(bucket.rate, 2.0);
+    }
+
+    #[test]
+    fn callers_that_share_half_of_a_quota_wait_longer_where_aws_refuses() {
+        let quotas = Quotas::new(&QuotaSettings::new()).expect("the defaults");
+        assert_eq!(quotas.half_shared("GetExecutionHistory", 300), Duration::from_secs(30));
+        quotas.refused("GetExecutionHistory");
+        assert_eq!(quotas.half_shared("GetExecutionHistory", 300), Duration::from_secs(60));
     }
 
     #[test]

@@ -25,12 +25,16 @@ pub struct Settings {
     pub signer: Key,
     /// Base of the URLs in published documents, without trailing slash, such as `https://localhost:21443`.
     pub public_url: String,
-    /// Time between two looks at a run or a transaction that is under way.
+    /// Time between two looks at a run that changes, or a transaction that is under way.
     pub poll_interval: Duration,
+    /// Longest time between two looks at a run that stands still.
+    pub max_poll_interval: Duration,
     /// Time between two looks when nothing is under way.
     pub idle_interval: Duration,
     /// Time between two questions to AWS, for each execution that failed in the last 14 days, whether it was redriven.
     pub redrive_interval: Duration,
+    /// SQS queue that gets EventBridge's events of executions, each a hint to look at one now.
+    pub hint_queue_url: Option<String>,
     /// Most states registered by one transaction.
     pub max_batch: usize,
     /// From how many open states of an instance on these are registered by their Merkle root instead of one by one; `None` never.
@@ -73,6 +77,9 @@ pub struct AwsCredentials {
     pub secret_access_key: String,
 }
 
+/// Longest time between two looks at a run, if the settings do not say otherwise.
+pub const DEFAULT_MAX_POLL_INTERVAL: Duration = Duration::from_secs(30);
+
 /// Time between two questions for redrives, if the settings do not say otherwise.
 pub const DEFAULT_REDRIVE_INTERVAL: Duration = Duration::from_secs(60);
 
@@ -111,8 +118,10 @@ impl fmt::Debug for Settings {
             .field("issuer", &self.signer.address())
             .field("public_url", &self.public_url)
             .field("poll_interval", &self.poll_interval)
+            .field("max_poll_interval", &self.max_poll_interval)
             .field("idle_interval", &self.idle_interval)
             .field("redrive_interval", &self.redrive_interval)
+            .field("hint_queue_url", &self.hint_queue_url)
             .field("max_batch", &self.max_batch)
             .field("root_from", &self.root_from)
             .field("max_gas", &self.max_gas)

@@ -5,6 +5,7 @@
 use std::{
     collections::{BTreeMap, HashSet},
     sync::Arc,
+    time::Duration,
 };
 
 use aws_sdk_sfn::{
@@ -119,6 +120,16 @@ impl StepFunctions {
     pub async fn connect(settings: &AwsSettings) -> Result<Self, InvalidQuota> {
         let api = Arc::new(Api::new(&settings.load().await, &settings.quotas)?);
         Ok(Self { api, role_arn: settings.role_arn.clone() })
+    }
+
+    /// Time between two looks at each of so many histories, for all of these looks to use half of the account's quota.
+    pub(crate) fn history_interval(&self, histories: usize) -> Duration {
+        self.api.half_shared("GetExecutionHistory", histories)
+    }
+
+    /// The same of the lists of so many state machines' executions.
+    pub(crate) fn list_interval(&self, machines: usize) -> Duration {
+        self.api.half_shared("ListExecutions", machines)
     }
 
     /// Creates a STANDARD state machine, or finds the equal one of that name. Returns its ARN.

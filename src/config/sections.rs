@@ -221,8 +221,12 @@ impl Default for Site {
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Executor {
-    /// Wait between looks at a running execution, milliseconds.
+    /// Wait between looks at an execution that changes, milliseconds.
     pub poll_interval_ms: u64,
+    /// Longest wait between looks at one that stands still, milliseconds.
+    pub max_poll_interval_ms: u64,
+    /// URL of an SQS queue that gets EventBridge's events of executions, each a hint to look at one now.
+    pub hint_queue_url: Option<String>,
     /// Wait between questions whether executions that failed in the last 14 days were redriven, seconds.
     pub redrive_interval_s: u64,
     /// States registered by one transaction at most.
@@ -248,6 +252,8 @@ impl Default for Executor {
         use runproof_executor::settings as defaults;
         Self {
             poll_interval_ms: 500,
+            max_poll_interval_ms: defaults::DEFAULT_MAX_POLL_INTERVAL.as_millis() as u64,
+            hint_queue_url: None,
             redrive_interval_s: defaults::DEFAULT_REDRIVE_INTERVAL.as_secs(),
             max_batch: defaults::DEFAULT_MAX_BATCH,
             root_from: 0,

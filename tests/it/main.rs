@@ -11,6 +11,7 @@ mod faults;
 mod finality;
 mod fold;
 mod harness;
+mod hints;
 mod interface;
 mod itrex;
 mod job;

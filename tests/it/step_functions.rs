@@ -8,7 +8,7 @@ use crate::{
 };
 
 /// Calls an action of the emulator past the binary.
-async fn call(action: &str, request: Value) -> Value {
+pub async fn call(action: &str, request: Value) -> Value {
     let endpoint = stack().await.endpoints();
     let call = reqwest::Client::new().post(endpoint.aws_endpoint_url.as_deref().expect("started"));
     // Which service and region: the emulator reads that from the signature, and does not check it.

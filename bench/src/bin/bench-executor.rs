@@ -24,6 +24,9 @@ struct Arguments {
     /// States of each
     #[arg(long, default_value_t = 50)]
     states: usize,
+    /// Seconds for which an execution stands still
+    #[arg(long, default_value_t = 60)]
+    waiting_s: u32,
     /// Seconds between two blocks, where many executions are followed at once
     #[arg(long, default_value_t = 1)]
     block_s: u64,
@@ -50,6 +53,7 @@ async fn measure(bench: &Bench, arguments: &Arguments) -> Result<()> {
     }
     told("many, recorded", &bench.many(executions, states, block_s).await?);
     told("many, on the emulator", &bench.emulated(executions, states, block_s).await?);
+    told("one that stands still", &bench.waiting(arguments.waiting_s, block_s).await?);
     if let Some(folder) = &arguments.paper_run {
         told("the paper's run, at its own pace", &bench.replayed(recording(folder)?, ETHEREUM_BLOCK_S).await?);
     }

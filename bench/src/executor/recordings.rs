@@ -26,6 +26,15 @@ pub(super) fn counted(machine: &str, nth: usize, states: usize) -> Recording {
     }
 }
 
+/// An execution of four states that waits between the second and the third.
+pub(super) fn waiting(seconds: u32) -> Recording {
+    let mut recording = counted("waiting", 0, 4);
+    for event in recording.events.iter_mut().skip(4) {
+        event["timestamp"] = json!(event["timestamp"].as_f64().unwrap_or_default() + f64::from(seconds));
+    }
+    recording
+}
+
 fn events(nth: usize, states: usize) -> Vec<Value> {
     let mut events = vec![json!({
         "type": "ExecutionStarted",

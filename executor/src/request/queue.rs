@@ -10,6 +10,7 @@ use serde_json::Value;
 use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 
 use super::Requests;
+use crate::hint;
 
 /// End of the resource of a state that sends its token to an SQS queue, in any AWS partition.
 const RESOURCE: &str = ":states:::sqs:sendMessage.waitForTaskToken";
@@ -133,6 +134,7 @@ impl Requests {
         .await?;
         tracing::info!(execution_arn = token.execution_arn, state = token.state_name, "a task waits for a client");
         self.arrived.notify_one();
+        hint::tell(&self.database, &token.execution_arn).await;
         let receipt = message.receipt_handle.as_deref().unwrap_or_default();
         let deleted = self.queues.delete_message().queue_url(queue_url).receipt_handle(receipt).send().await;
         deleted.map_err(|error| eyre!("{}", crate::aws_error::sentence(&error)))?;

@@ -6,6 +6,8 @@
 use runproof_protocol::InstanceId;
 use sqlx::PgPool;
 
+use crate::hint;
+
 /// How far the time in the token and that in the history may lie apart, milliseconds.
 const TOLERANCE_MS: u64 = 10_000;
 /// How close a further token must be to count as another attempt of an entry that has one, milliseconds.
@@ -94,13 +96,16 @@ pub(super) async fn find(
     Ok(found)
 }
 
-/// Marks a task as waiting no more.
+/// Marks a task as waiting no more. Its run goes on.
 pub(super) async fn complete(database: &PgPool, token: &str) -> sqlx::Result<()> {
-    sqlx::query("update executor.waiting_task set completed_at = now() where token = $1 and completed_at is null")
-        .bind(token)
-        .execute(database)
-        .await
-        .map(drop)
+    let completed = sqlx::query_scalar(
+        "update executor.waiting_task set completed_at = now() where token = $1 and completed_at is null returning execution_arn",
+    );
+    let execution_arn: Option<String> = completed.bind(token).fetch_optional(database).await?;
+    if let Some(execution_arn) = execution_arn {
+        hint::tell(database, &execution_arn).await;
+    }
+    Ok(())
 }
 
 #[cfg(test)]
