@@ -65,7 +65,10 @@ pub async fn request_transition(config: &Config, request: &RequestTransition) ->
         payload: request.payload.clone(),
     };
     match &request.https {
-        None => println!("requested in transaction {}", client::on_chain(&ask, &signer).await?),
+        None => {
+            println!("requested in transaction {}", client::on_chain(&ask, &signer).await?);
+            println!("what becomes of it: /{}/requests.json on the issuer's site", request.instance);
+        }
         Some(site) => {
             let answer = client::by_https(&ask, &signer, site, REQUEST_VALIDITY).await?;
             println!("{}", serde_json::to_string_pretty(&answer)?);

@@ -5,6 +5,7 @@
 
 mod audit;
 mod batches;
+mod client_tasks;
 mod crash;
 mod deployment;
 mod faults;

@@ -2,27 +2,26 @@
 
 use std::time::Duration;
 
-use aws_sdk_sfn::operation::send_task_success::SendTaskSuccessError;
 use eyre::{WrapErr, eyre};
 use runproof_contracts::InstanceRegistry;
+use runproof_protocol::{InstanceId, history::HistoryEvent};
 
 use super::{
-    Requests,
+    DELIVERY, Requests,
     inbox::{self, Answer, Decision, Request},
+    leaving::leaving,
     participation::Participation,
     queue::waiting_states,
     rules::Refusal,
     waiting::{self, Found},
 };
+use crate::aws_error;
 
 /// How long a request waits for a task, where it sets no deadline of its own.
 const PATIENCE: Duration = Duration::from_secs(600);
 
-/// After that long an accepted request whose task is not completed is taken for one that a crash cut off.
+/// After that long an accepted request whose task is not completed is taken for one that a crash cut off. Longer than [`DELIVERY`]: no two overlap.
 const CUT_OFF_S: f64 = 60.0;
-
-/// AWS answers within that time or counts as not reached. Shorter than [`CUT_OFF_S`]: no two deliveries overlap.
-const DELIVERY: Duration = Duration::from_secs(30);
 
 enum Judgement {
     Accept(String),
@@ -43,8 +42,8 @@ impl Requests {
         for (id, token, payload) in cut_off {
             // If AWS does not know the token any more, the crash came after it was told.
             if let Some(gone) = self.deliver(&token, &payload).await? {
-                tracing::info!(request = id, reason = %gone, "task found completed");
-                waiting::complete(&self.database, &token).await?;
+                tracing::info!(request = id, reason = gone, "task found completed");
+                waiting::close(&self.database, &token, None).await?;
             }
         }
         for id in inbox::undecided(&self.database).await? {
@@ -97,18 +96,38 @@ impl Requests {
     }
 
     async fn match_task(&self, request: &Request, execution_arn: &str, model: &[u8]) -> eyre::Result<Judgement> {
-        let name = sqlx::query_scalar("select name from executor.state where instance_id = $1 and sequence = $2");
-        let name: Option<String> =
-            name.bind(request.instance.as_slice()).bind(request.sequence).fetch_optional(&self.database).await?;
-        let Some(name) = name else { return Ok(wait(request)) };
+        let state =
+            sqlx::query_as("select name, event_id from executor.state where instance_id = $1 and sequence = $2");
+        let state: Option<(String, i64)> =
+            state.bind(request.instance.as_slice()).bind(request.sequence).fetch_optional(&self.database).await?;
+        let Some((name, entered)) = state else { return Ok(wait(request)) };
         if !waiting_states(model).iter().any(|state| state.name == name) {
             return Ok(Judgement::Refuse(Refusal::NotWaiting(name)));
+        }
+        if let Some(refusal) = self.left(request.instance, entered).await? {
+            return Ok(Judgement::Refuse(refusal));
         }
         Ok(match waiting::find(&self.database, request.instance, execution_arn, &name, request.sequence).await? {
             Found::Task(token) => Judgement::Accept(token),
             Found::Completed => Judgement::Refuse(Refusal::Completed),
+            Found::Gone(reason) => Judgement::Refuse(Refusal::Gone(reason)),
             Found::Nothing => wait(request),
         })
+    }
+
+    /// Why the state that was entered with this event waits no more, if the history tells.
+    async fn left(&self, instance: InstanceId, entered: i64) -> eyre::Result<Option<Refusal>> {
+        let later: Vec<String> = sqlx::query_scalar(
+            "select event::text from executor.history_event
+             where instance_id = $1 and event_id > $2 and event->>'event_type' ~ '^(Task|Activity)' order by event_id",
+        )
+        .bind(instance.as_slice())
+        .bind(entered)
+        .fetch_all(&self.database)
+        .await?;
+        let later: Vec<HistoryEvent> =
+            later.iter().map(|event| serde_json::from_str(event)).collect::<Result<_, _>>()?;
+        Ok(leaving(entered.unsigned_abs(), &later))
     }
 
     async fn carry_out(&self, request: &Request, token: &str) -> eyre::Result<()> {
@@ -118,8 +137,8 @@ impl Requests {
                 tracing::info!(request = request.id, requester = %request.requester, "transition accepted, task completed");
             }
             Ok(Some(gone)) => {
-                waiting::complete(&self.database, token).await?;
-                inbox::refuse(&self.database, request.id, &gone).await?;
+                waiting::close(&self.database, token, Some(&gone)).await?;
+                inbox::refuse(&self.database, request.id, &Refusal::Gone(gone)).await?;
             }
             // Accepted all the same: it will be told again.
             Err(error) => {
@@ -129,21 +148,17 @@ impl Requests {
         Ok(())
     }
 
-    /// Tells AWS to complete the task; the refusal says that it waits no more.
-    async fn deliver(&self, token: &str, payload: &str) -> eyre::Result<Option<Refusal>> {
+    /// Tells AWS to complete the task; returns what it said, if that is that the task waits no more.
+    async fn deliver(&self, token: &str, payload: &str) -> eyre::Result<Option<String>> {
         let call = self.step_functions.send_task_success().task_token(token).output(payload).send();
         let told = tokio::time::timeout(DELIVERY, call).await.wrap_err("Step Functions does not answer")?;
-        match told.map_err(|error| error.into_service_error()) {
-            Ok(_) => {
-                waiting::complete(&self.database, token).await?;
-                Ok(None)
-            }
-            Err(
-                error @ (SendTaskSuccessError::InvalidToken(_)
-                | SendTaskSuccessError::TaskDoesNotExist(_)
-                | SendTaskSuccessError::TaskTimedOut(_)),
-            ) => Ok(Some(Refusal::Gone(error.to_string()))),
-            Err(error) => Err(eyre!("Step Functions: {}", crate::aws_error::sentence(&error))),
+        let Err(error) = told.map_err(|error| error.into_service_error()) else {
+            waiting::close(&self.database, token, None).await?;
+            return Ok(None);
+        };
+        match waiting::gone(&error) {
+            Some(said) => Ok(Some(said.to_owned())),
+            None => Err(eyre!("Step Functions, SendTaskSuccess: {}", aws_error::sentence(&error))),
         }
     }
 }

@@ -6,9 +6,12 @@
 
 pub mod client;
 pub mod decide;
+mod heartbeat;
 pub mod inbox;
+mod leaving;
 pub mod participation;
 pub mod pinned;
+pub(crate) mod published;
 pub mod queue;
 pub mod rules;
 pub mod signed;
@@ -44,6 +47,9 @@ pub struct Requests {
     arrived: Notify,
 }
 
+/// AWS answers within that time or counts as not reached.
+const DELIVERY: Duration = Duration::from_secs(30);
+
 /// No round of work takes longer, whatever a node or AWS does.
 const ROUND: Duration = Duration::from_secs(60);
 
@@ -77,7 +83,9 @@ impl Requests {
     /// # Errors
     /// None that a restart would mend; the signature is that of all long-running parts.
     pub async fn run(&self, token: CancellationToken) -> eyre::Result<()> {
-        let work = async { tokio::join!(self.follow_chain(), self.follow_queues(), self.follow_arrivals()) };
+        let work = async {
+            tokio::join!(self.follow_chain(), self.follow_queues(), self.follow_tasks(), self.follow_arrivals())
+        };
         token.run_until_cancelled(work).await;
         Ok(())
     }
@@ -95,6 +103,14 @@ impl Requests {
         let mut known = queue::Known::new();
         loop {
             attempt("tokens of waiting tasks", self.receive_tokens(&mut known)).await;
+            tokio::time::sleep(self.poll_interval).await;
+        }
+    }
+
+    async fn follow_tasks(&self) {
+        let mut beats = heartbeat::Heartbeats::default();
+        loop {
+            attempt("heartbeats of waiting tasks", self.send_heartbeats(&mut beats)).await;
             tokio::time::sleep(self.poll_interval).await;
         }
     }

@@ -1,6 +1,9 @@
 //! Tokens of waiting tasks, from the queues that the models name.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
 use aws_sdk_sqs::types::Message;
 use eyre::{OptionExt, WrapErr, eyre};
@@ -18,6 +21,9 @@ const RESOURCE: &str = ":states:::sqs:sendMessage.waitForTaskToken";
 /// Seconds for which SQS holds an empty answer back; also how long a queue of a new model may go unseen.
 const LONG_POLL_S: i32 = 5;
 
+/// What a heartbeat is taken for that the model computes at run time: shorter ones are missed.
+const COMPUTED_HEARTBEAT: Duration = Duration::from_secs(15);
+
 /// A state that waits for a client.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct WaitingState {
@@ -25,6 +31,8 @@ pub struct WaitingState {
     pub name: String,
     /// The queue its token is sent to; `None` if the model computes that at run time.
     pub queue_url: Option<String>,
+    /// The longest silence after which AWS fails the task, if it does.
+    pub heartbeat: Option<Duration>,
 }
 
 /// The states of a model (Amazon States Language) that send their token to a queue, those within Map and Parallel too.
@@ -42,12 +50,19 @@ fn collect(machine: &Value, found: &mut Vec<WaitingState>) {
         if state.get("Resource").and_then(Value::as_str).is_some_and(|resource| resource.ends_with(RESOURCE)) {
             let url = |parameters: &str| state.get(parameters)?.get("QueueUrl")?.as_str().map(str::to_owned);
             let queue_url = url("Parameters").or_else(|| url("Arguments")).filter(|url| !url.starts_with("{%"));
-            found.push(WaitingState { name: name.clone(), queue_url });
+            found.push(WaitingState { name: name.clone(), queue_url, heartbeat: heartbeat(state) });
         }
         let branches = state.get("Branches").and_then(Value::as_array).into_iter().flatten();
         for inner in branches.chain(state.get("Iterator")).chain(state.get("ItemProcessor")) {
             collect(inner, found);
         }
+    }
+}
+
+fn heartbeat(state: &Value) -> Option<Duration> {
+    match state.get("HeartbeatSeconds") {
+        Some(seconds) => Some(seconds.as_u64().map_or(COMPUTED_HEARTBEAT, Duration::from_secs)),
+        None => state.get("HeartbeatSecondsPath").map(|_| COMPUTED_HEARTBEAT),
     }
 }
 
@@ -165,6 +180,20 @@ mod tests {
         assert_eq!(found, [("A", Some("http://h/1/a")), ("C", Some("c")), ("F", Some("f")), ("H", None), ("I", None)]);
         assert!(waiting_states(b"not JSON").is_empty());
         assert!(waiting_states(b"{\"States\": 1}").is_empty());
+    }
+
+    #[test]
+    fn heartbeats_are_read_and_short_where_the_model_computes_them() {
+        let heartbeat = |field: &str, value: serde_json::Value| {
+            let mut state = serde_json::json!({"Resource": "arn:aws:states:::sqs:sendMessage.waitForTaskToken"});
+            state[field] = value;
+            let model = serde_json::json!({"States": {"A": state}});
+            waiting_states(model.to_string().as_bytes()).remove(0).heartbeat
+        };
+        assert_eq!(heartbeat("HeartbeatSeconds", 60.into()), Some(Duration::from_secs(60)));
+        assert_eq!(heartbeat("HeartbeatSeconds", "{% $beat %}".into()), Some(COMPUTED_HEARTBEAT));
+        assert_eq!(heartbeat("HeartbeatSecondsPath", "$.beat".into()), Some(COMPUTED_HEARTBEAT));
+        assert_eq!(heartbeat("TimeoutSeconds", 60.into()), None);
     }
 
     #[test]

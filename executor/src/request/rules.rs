@@ -32,8 +32,14 @@ pub enum Refusal {
     /// Another request was first.
     #[error("the task was completed already")]
     Completed,
-    /// The engine gave up on the task.
-    #[error("the task waits no more: {0}")]
+    /// Nobody asked in time, or the task's heartbeat was missed.
+    #[error("the state was left when its task timed out")]
+    TimedOut,
+    /// The task failed otherwise.
+    #[error("the state was left when its task failed")]
+    Failed,
+    /// The engine does not know the task any more, with what it said.
+    #[error("the task waits no more: it timed out, its run was stopped, or it was completed ({0})")]
     Gone(String),
     /// Nothing waited in time.
     #[error("no task waited in this state until the request expired")]

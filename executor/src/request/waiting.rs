@@ -3,6 +3,7 @@
 //! A token comes with the state's name and the time at which it was entered; the history says the same of each state, by another clock. The same
 //! state may be entered many times, at once (Map) or again and again (a loop), and one entry may have many tokens (a retry).
 
+use aws_sdk_sfn::error::ProvideErrorMetadata;
 use runproof_protocol::InstanceId;
 use sqlx::PgPool;
 
@@ -60,6 +61,8 @@ pub(super) enum Found {
     Nothing,
     /// Nothing any more: all its tasks are completed, or given to a request.
     Completed,
+    /// Nothing any more: the engine gave up on the last of its tasks, with what it said.
+    Gone(String),
 }
 
 /// Looks for the task that waits in a state of an instance; of several attempts the last one counts.
@@ -77,35 +80,43 @@ pub(super) async fn find(
     let states: Vec<Entered> =
         states.into_iter().map(|(sequence, entered_at_ms)| Entered { sequence, entered_at_ms }).collect();
     let tasks = sqlx::query_as(
-        "select w.token, w.entered_at_ms, w.completed_at is null and r.token is null
+        "select w.token, w.entered_at_ms, w.completed_at is null and r.token is null, w.gone
          from executor.waiting_task w left join executor.transition_request r using (token)
          where w.execution_arn = $1 and w.state_name = $2 order by w.entered_at_ms, w.received_at, w.token",
     );
-    let tasks: Vec<(String, i64, bool)> = tasks.bind(execution_arn).bind(state_name).fetch_all(database).await?;
-    let times: Vec<i64> = tasks.iter().map(|(_, time, _)| *time).collect();
+    let tasks: Vec<(String, i64, bool, Option<String>)> =
+        tasks.bind(execution_arn).bind(state_name).fetch_all(database).await?;
+    let times: Vec<i64> = tasks.iter().map(|(_, time, ..)| *time).collect();
     let mut found = Found::Nothing;
-    for ((token, _, open), state) in tasks.into_iter().zip(assign(&states, &times)) {
+    for ((token, _, open, gone), state) in tasks.into_iter().zip(assign(&states, &times)) {
         if state == Some(sequence) {
             found = match (open, found) {
                 (true, _) => Found::Task(token),
                 (false, task @ Found::Task(_)) => task,
-                (false, _) => Found::Completed,
+                (false, _) => gone.map_or(Found::Completed, Found::Gone),
             };
         }
     }
     Ok(found)
 }
 
-/// Marks a task as waiting no more. Its run goes on.
-pub(super) async fn complete(database: &PgPool, token: &str) -> sqlx::Result<()> {
-    let completed = sqlx::query_scalar(
-        "update executor.waiting_task set completed_at = now() where token = $1 and completed_at is null returning execution_arn",
+/// Marks a task as waiting no more; `gone` is what the engine said, if no request completed it. Its run goes on.
+pub(super) async fn close(database: &PgPool, token: &str, gone: Option<&str>) -> sqlx::Result<()> {
+    let closed = sqlx::query_scalar(
+        "update executor.waiting_task set completed_at = now(), gone = $2 where token = $1 and completed_at is null
+         returning execution_arn",
     );
-    let execution_arn: Option<String> = completed.bind(token).fetch_optional(database).await?;
+    let execution_arn: Option<String> = closed.bind(token).bind(gone).fetch_optional(database).await?;
     if let Some(execution_arn) = execution_arn {
         hint::tell(database, &execution_arn).await;
     }
     Ok(())
+}
+
+/// What the engine said, if it is that a task waits no more.
+/// <https://docs.aws.amazon.com/step-functions/latest/apireference/API_SendTaskSuccess.html>
+pub(super) fn gone<E: ProvideErrorMetadata>(error: &E) -> Option<&str> {
+    error.code().filter(|code| ["InvalidToken", "TaskDoesNotExist", "TaskTimedOut"].contains(code))
 }
 
 #[cfg(test)]

@@ -23,7 +23,7 @@ use super::{
 };
 use crate::{
     protocol_document,
-    request::{inbox::Decision, rules::MAX_PAYLOAD, signed::SignedRequest},
+    request::{inbox::Decision, published, rules::MAX_PAYLOAD, signed::SignedRequest},
 };
 
 type Site = Arc<SiteSettings>;
@@ -45,6 +45,7 @@ pub(super) fn router(settings: SiteSettings) -> Router {
         .route("/{file}", get(content_addressed))
         .route("/{instance}/instance.json", get(instance))
         .route("/{instance}/trace.json", get(trace))
+        .route("/{instance}/requests.json", get(requests))
         .route("/{instance}/roots/{file}", get(leaves))
         .route("/{instance}/proof/{file}", get(proof))
         .fallback(async || Failure::NotFound)
@@ -91,6 +92,13 @@ async fn instance(State(site): State<Site>, Path(name): Path<String>, asked: Hea
 async fn trace(State(site): State<Site>, Path(name): Path<String>, asked: HeaderMap) -> Result<Response, Failure> {
     let prefix = TracePrefix::of_instance(&site.database, id(&name)?).await?.ok_or(Failure::NotFound)?;
     Ok(trace_document(&site, prefix, Lifetime::Changing, &asked))
+}
+
+/// `/<instance>/requests.json`: what became of the requests for its transitions.
+async fn requests(State(site): State<Site>, Path(name): Path<String>, asked: HeaderMap) -> Result<Response, Failure> {
+    let instance: InstanceId = id(&name)?;
+    let bytes = serde_json::to_vec(&published::of_instance(&site.database, instance).await?)?;
+    Ok(bytes_document(&asked, &hex::encode(sha256(&bytes)), Lifetime::Changing, bytes))
 }
 
 /// `/<instance>/roots/<first>.json`: what the transaction registered whose first state has this sequence number.

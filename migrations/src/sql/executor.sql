@@ -116,7 +116,8 @@ create table executor.waiting_task (
     state_name     text not null,
     entered_at_ms  bigint not null,
     received_at    timestamptz not null default now(),
-    completed_at   timestamptz                         -- null while it waits, as far as is known
+    completed_at   timestamptz,                        -- null while it waits, as far as is known
+    gone           text                                -- what AWS said, if no request completed it
 );
 create index waiting_task_state on executor.waiting_task (execution_arn, state_name);
 
