@@ -1,5 +1,7 @@
 //! Takes what an execution's history has that Postgres has not, state by state, with its checkpoint in one SQL transaction.
 
+use std::{collections::BTreeMap, time::Instant};
+
 use runproof_protocol::{
     head::Outcome,
     history::{Capture, CapturedState, HistoryError, HistoryEvent},
@@ -10,6 +12,7 @@ use crate::{
     executor::Executor,
     holes::{Hole, HoleWatch},
     sight::Sighted,
+    started,
     step_functions::StepFunctionsError,
 };
 
@@ -45,6 +48,8 @@ pub struct Tracked {
     holes: HoleWatch,
     /// Looks in a row that gave nothing new.
     quiet_looks: u32,
+    /// When the history was last asked for, and given.
+    read_at: Option<Instant>,
 }
 
 /// What one look at a history gave.
@@ -76,12 +81,17 @@ impl Tracked {
         for row in rows {
             capture.take(&serde_json::from_str(&row)?)?;
         }
-        Ok(Self { arn: arn.to_owned(), sighted, capture, holes: HoleWatch::default(), quiet_looks: 0 })
+        Ok(Self { arn: arn.to_owned(), sighted, capture, holes: HoleWatch::default(), quiet_looks: 0, read_at: None })
     }
 
     /// The instance.
     pub fn instance(&self) -> runproof_protocol::InstanceId {
         self.sighted.instance
+    }
+
+    /// When the history was asked for that was taken last.
+    pub(crate) fn read_at(&self) -> Option<Instant> {
+        self.read_at
     }
 
     /// Takes what is new.
@@ -92,6 +102,7 @@ impl Tracked {
         let checkpoint = self.capture.last_event_id();
         // The status comes first: what it calls ended cannot grow after the history is read.
         let told = if self.asks_status() { self.told_end(executor).await? } else { None };
+        let asked_at = Instant::now();
         let events = executor.engine.history_after(&self.arn, checkpoint).await?;
         let (admitted, hole) = self.holes.admit(checkpoint, &events, told.is_some());
         let events = &events[..admitted];
@@ -107,6 +118,7 @@ impl Tracked {
             (None, None, Some(_)) => None,
         };
         let states = self.take(executor, own, ended).await?;
+        self.read_at = hole.is_none().then_some(asked_at).or(self.read_at);
         match cut {
             None => Ok(Advance { events: admitted, states, hole, ended }),
             Some(cut) => {
@@ -149,14 +161,19 @@ impl Tracked {
             return Ok(0);
         }
         let mut capture = self.capture.clone();
-        let mut states = Vec::new();
+        let (mut states, mut starts) = (Vec::new(), BTreeMap::new());
         for event in events {
             states.extend(capture.take(event)?);
+            if let Some(arn) = &event.starts {
+                // One that is done again after a redrive was perhaps entered before it.
+                starts.entry(arn.as_str()).or_insert(capture.entered(event.id).unwrap_or(event.id));
+            }
         }
         let mut sql = executor.pool.begin().await?;
         self.move_checkpoint(&mut sql, capture.last_event_id(), ended).await?;
         self.store_events(&mut sql, events).await?;
         store_states(&mut sql, self.sighted.instance, &states).await?;
+        started::store(&mut sql, self.sighted.instance, &starts).await?;
         sql.commit().await?;
         self.capture = capture;
         self.sighted.ended = ended;

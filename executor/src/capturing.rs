@@ -17,7 +17,8 @@ use crate::{
     follow::{Part, Scope},
     pace::{Bounds, Pace, Seen},
     registration::Progress,
-    step_functions::StepFunctionsError,
+    starting::StartingModel,
+    step_functions::{Execution, Lister, StepFunctionsError},
 };
 
 /// Executions asked for at the same time.
@@ -25,12 +26,26 @@ const CONCURRENT: usize = 8;
 
 /// Between two looks at an execution that hints ask for, at least.
 const HINTED: Duration = Duration::from_secs(1);
+/// Time from the start of an execution until the history of the one that started it surely tells of it.
+const TOLD_AFTER: Duration = Duration::from_secs(2);
+
+/// Which executions a loop captures. Those of Map Runs have one of their own: there may be 10,000 at once, for which the others need not wait.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Started {
+    /// By users, schedules, or tasks.
+    Singly,
+    /// By Map Runs.
+    ByMapRuns,
+}
 
 /// What the capturing loop keeps between two turns; all of it can be lost.
 pub(crate) struct Capturing {
     executor: Executor,
     scope: Scope,
+    started: Started,
     tracked: HashMap<String, Followed>,
+    /// Executions that wait for those that may have started them, and when they were listed first.
+    waiting: Vec<(Execution, Instant)>,
     /// Executions that the engine does not know any more.
     lost: HashSet<String>,
     /// When the executions of each deployed state machine are listed.
@@ -80,13 +95,21 @@ impl Part for Capturing {
 
 impl Capturing {
     /// `captured` is told of what is new, as it comes; an execution that `hints` name is looked at before its time.
-    pub(crate) fn new(executor: Executor, scope: Scope, captured: Arc<Notify>, hints: Receiver<ExecutionArn>) -> Self {
-        let (tracked, lost, machines, hinted) = Default::default();
+    pub(crate) fn new(
+        executor: Executor,
+        scope: Scope,
+        started: Started,
+        captured: Arc<Notify>,
+        hints: Receiver<ExecutionArn>,
+    ) -> Self {
+        let (tracked, waiting, lost, machines, hinted) = Default::default();
         let (discovered_at, redrives_at, hints_due_at) = (None, None, None);
         Self {
             executor,
             scope,
+            started,
             tracked,
+            waiting,
             lost,
             machines,
             hints,
@@ -118,15 +141,35 @@ impl Capturing {
         if self.discovered_at.is_some_and(recent) {
             return Ok(());
         }
-        let (arns, selection) = match &self.scope {
+        match self.started {
+            Started::Singly => self.discover_singly().await?,
+            Started::ByMapRuns => self.discover_by_map_runs().await?,
+        }
+        self.discovered_at = Some(Instant::now());
+        Ok(())
+    }
+
+    async fn discover_singly(&mut self) -> eyre::Result<()> {
+        let root = self.scope.root();
+        let (mut arns, selection) = match self.scope.clone() {
             Scope::All => (self.executions_of_deployed_models().await?, StateSelection::default()),
-            Scope::Execution(arn, selection) => (vec![arn.clone()], *selection),
+            Scope::Execution(arn, selection) => (vec![arn], selection),
         };
+        arns.extend(self.executor.started_executions(root.as_deref()).await?);
         let ended = self.ended().await?;
         let new = |arn: &String| !self.tracked.contains_key(arn) && !self.lost.contains(arn) && !ended.contains(arn);
         self.track(arns.into_iter().filter(new).collect(), selection).await?;
-        self.discovered_at = Some(Instant::now());
         self.discover_redriven(selection).await
+    }
+
+    async fn discover_by_map_runs(&mut self) -> eyre::Result<()> {
+        let (root, mut redriven) = (self.scope.root(), Vec::new());
+        let looked = self.executor.look_at_map_runs(root.as_deref(), &mut redriven).await;
+        let mut arns = self.executor.running_in_map_runs(root.as_deref()).await?;
+        arns.extend(redriven);
+        let new = |arn: &String| !self.tracked.contains_key(arn) && !self.lost.contains(arn);
+        self.track(arns.into_iter().filter(new).collect(), StateSelection::default()).await?;
+        looked
     }
 
     /// Finds executions that had ended and go on. AWS lists none of them as new.
@@ -137,11 +180,7 @@ impl Capturing {
         }
         let recent = |at: Instant| at.elapsed() < self.executor.settings.redrive_interval;
         if !self.redrives_at.is_some_and(recent) {
-            let only = match &self.scope {
-                Scope::All => None,
-                Scope::Execution(arn, _) => Some(arn.as_str()),
-            };
-            redriven.extend(self.executor.redriven(only).await?);
+            redriven.extend(self.executor.redriven(self.scope.root().as_deref()).await?);
             self.redrives_at = Some(Instant::now());
         }
         let new = redriven.into_iter().filter(|arn| !self.tracked.contains_key(arn)).collect();
@@ -171,7 +210,8 @@ impl Capturing {
     async fn executions_of_deployed_models(&mut self) -> eyre::Result<Vec<String>> {
         let pool = &self.executor.pool;
         let mut arns: Vec<String> = sqlx::query_scalar(
-            "select execution_arn from executor.instance where execution_arn is not null and ended_as is null order by created_at",
+            "select execution_arn from executor.instance
+             where execution_arn is not null and map_run_arn is null and ended_as is null order by created_at",
         )
         .fetch_all(pool)
         .await?;
@@ -183,19 +223,21 @@ impl Capturing {
         let mut known = self.ended().await?;
         known.extend(arns.iter().cloned());
         let bounds = self.bounds_of_lists(machines.len());
+        let mut listed: Vec<Execution> = Vec::new();
         for machine in machines {
             let pace = self.machines.entry(machine.clone()).or_insert_with(|| Pace::new(Instant::now()));
             if !pace.is_due(Instant::now()) {
                 continue;
             }
-            let listed = self.executor.engine.executions_until(&machine, &known).await;
-            pace.looked(Instant::now(), seen(listed.as_ref().is_ok_and(|new| !new.is_empty())), bounds);
-            match listed {
-                // Oldest first, so that ordinals follow the order of starts.
-                Ok(new) => arns.extend(new.into_iter().rev()),
+            let of = Lister::StateMachine(&machine);
+            let page = self.executor.engine.executions_until(of, |item| known.contains(&item.execution_arn)).await;
+            pace.looked(Instant::now(), seen(page.as_ref().is_ok_and(|new| !new.is_empty())), bounds);
+            match page {
+                Ok(new) => listed.extend(new.into_iter().filter_map(|item| item.try_into().ok())),
                 Err(error) => tracing::warn!(state_machine = machine, %error, "its executions cannot be listed"),
             }
         }
+        arns.extend(self.without_waiting(listed, &known).await?);
         Ok(arns)
     }
 
@@ -211,6 +253,43 @@ impl Capturing {
         let settings = &self.executor.settings;
         let most = settings.max_poll_interval.max(self.executor.engine.history_interval(self.tracked.len()));
         Bounds { least: settings.poll_interval, most }
+    }
+
+    /// Leaves those out that another may have started whose history was not read since: it tells of them, and they name it. It is read soon.
+    async fn without_waiting(&mut self, listed: Vec<Execution>, known: &HashSet<String>) -> eyre::Result<Vec<String>> {
+        let now = Instant::now();
+        let mut all = std::mem::take(&mut self.waiting);
+        all.retain(|(execution, _)| !known.contains(execution.arn.as_str()));
+        let new = |execution: &Execution| !all.iter().any(|(waiting, _)| waiting.arn == execution.arn);
+        let new: Vec<_> = listed.into_iter().filter(new).map(|execution| (execution, now)).collect();
+        all.extend(new);
+        // Oldest first, so that ordinals follow the order of starts.
+        all.sort_by_key(|(execution, _)| execution.started_at_ms);
+        let models = if all.is_empty() { Vec::new() } else { self.executor.starting_models().await? };
+        let mut free = Vec::new();
+        for (place, (execution, since)) in all.iter().enumerate() {
+            let may_start = || models.iter().filter(|model| model.may_start(&execution.state_machine_arn));
+            let older = |model: &StartingModel| {
+                all[..place].iter().any(|(older, _)| model.state_machine_arn.as_ref() == Some(&older.state_machine_arn))
+            };
+            let mut waits = may_start().any(older);
+            for parent in may_start().flat_map(|model| &model.running).filter(|arn| *arn != execution.arn.as_str()) {
+                let Some(followed) = self.tracked.get_mut(parent) else {
+                    waits = true;
+                    continue;
+                };
+                if followed.tracked.read_at().is_none_or(|read| read < *since + TOLD_AFTER) {
+                    followed.pace.hinted(now, HINTED);
+                    waits = true;
+                }
+            }
+            if waits {
+                self.waiting.push((execution.clone(), *since));
+            } else {
+                free.push(execution.arn.to_string());
+            }
+        }
+        Ok(free)
     }
 
     async fn ended(&self) -> eyre::Result<HashSet<String>> {
@@ -248,6 +327,13 @@ impl Capturing {
                     done.push(arn);
                     self.discovered_at = None;
                 }
+                Err(CaptureError::Engine(error @ StepFunctionsError::ExecutionUnknown(_)))
+                    if self.scope == Scope::All =>
+                {
+                    tracing::warn!(%error, "it stays as it was captured");
+                    self.lost.insert(arn.clone());
+                    done.push(arn);
+                }
                 Err(error) => {
                     tracing::error!(execution = arn, %error, "nothing was captured");
                     failure = Some(error);
@@ -256,7 +342,11 @@ impl Capturing {
         }
         drop(looks);
         self.tracked.retain(|arn, _| !done.contains(arn));
-        metrics::gauge!("runproof_executor_executions_tracked").set(self.tracked.len() as f64);
+        let started = match self.started {
+            Started::Singly => "singly",
+            Started::ByMapRuns => "by_map_runs",
+        };
+        metrics::gauge!("runproof_executor_executions_tracked", "started" => started).set(self.tracked.len() as f64);
         match failure {
             Some(error) => Err(error.into()),
             None if self.tracked.is_empty() => Ok(Progress::Complete),
@@ -267,8 +357,10 @@ impl Capturing {
 
 async fn first_look(executor: &Executor, arn: String, selection: StateSelection) -> (String, eyre::Result<Tracked>) {
     let tracked = async {
-        let execution = executor.engine.describe_execution(&arn).await?;
-        let sighted = executor.sight(&execution, selection).await?;
+        let sighted = match executor.sighted(&arn.parse::<ExecutionArn>()?).await? {
+            Some(sighted) => sighted,
+            None => executor.sight(&executor.engine.describe_execution(&arn).await?, selection).await?,
+        };
         Ok(Tracked::resume(executor, &arn, sighted).await?)
     };
     let tracked = tracked.await;

@@ -7,7 +7,8 @@ use tokio::sync::{Notify, mpsc};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    capturing::Capturing,
+    arn::ExecutionArn,
+    capturing::{Capturing, Started},
     executor::Executor,
     hint,
     lease::{Deposed, Lease},
@@ -24,7 +25,7 @@ const FAILURES: u32 = 5;
 pub enum Scope {
     /// All executions of the deployed models, and all that were followed before and have not ended.
     All,
-    /// One, by its ARN; its events are selected so if its model is not deployed.
+    /// One, by its ARN, with those that it starts; their events are selected so if their models are not deployed.
     Execution(String, StateSelection),
 }
 
@@ -32,6 +33,14 @@ impl Scope {
     /// One execution, by its ARN; of an undeployed model, every state entered.
     pub fn execution(arn: impl Into<String>) -> Self {
         Self::Execution(arn.into(), StateSelection::default())
+    }
+
+    /// The execution to whose family it is limited.
+    pub(crate) fn root(&self) -> Option<String> {
+        match self {
+            Self::All => None,
+            Self::Execution(arn, _) => Some(arn.clone()),
+        }
     }
 }
 
@@ -60,10 +69,13 @@ impl Executor {
     async fn follow_as_leader(&self, scope: &Scope) -> Deposed {
         let captured = Arc::new(Notify::new());
         let (hint, hints) = mpsc::channel(hint::WAITING);
-        let mut capturing = Capturing::new(self.clone(), scope.clone(), captured.clone(), hints);
-        let mut registering = Registering::new(self.clone(), scope.clone(), captured);
+        let (scope, news) = (scope.clone(), captured.clone());
+        let mut singly = Capturing::new(self.clone(), scope.clone(), Started::Singly, news.clone(), hints);
+        let mut by_map_runs = Capturing::new(self.clone(), scope.clone(), Started::ByMapRuns, news, no_hints());
+        let mut registering = Registering::new(self.clone(), scope, captured);
         tokio::select! {
-            deposed = self.again_and_again(&mut capturing) => deposed,
+            deposed = self.again_and_again(&mut singly) => deposed,
+            deposed = self.again_and_again(&mut by_map_runs) => deposed,
             deposed = self.again_and_again(&mut registering) => deposed,
             never = self.take_hints(hint) => match never {},
         }
@@ -91,21 +103,27 @@ impl Executor {
         }
     }
 
-    /// Follows one execution until it has ended and all of it is registered and included. Returns its instance; if it was redriven, the newest.
+    /// Follows one execution, and those that it starts, until they have ended and all of them is registered and included. Returns its instance; if it
+    /// was redriven, the newest.
     ///
     /// # Errors
     /// What failed several times in a row.
     pub async fn follow_until_done(&self, arn: &str, selection: StateSelection) -> eyre::Result<InstanceId> {
         let scope = Scope::Execution(arn.to_owned(), selection);
         // Hints are left to the leader, which follows everything.
-        let (_, no_hints) = mpsc::channel(1);
-        let mut capturing = Capturing::new(self.clone(), scope.clone(), Arc::default(), no_hints);
-        let mut registering = Registering::new(self.clone(), scope, Arc::default());
+        let capturing = |started| Capturing::new(self.clone(), scope.clone(), started, Arc::default(), no_hints());
+        let (mut singly, mut by_map_runs) = (capturing(Started::Singly), capturing(Started::ByMapRuns));
+        let mut registering = Registering::new(self.clone(), scope.clone(), Arc::default());
         self.until_complete(async || {
-            let captured = capturing.turn().await;
+            let (singly, by_map_runs) = (singly.turn().await, by_map_runs.turn().await);
             // First, since it may tell that this executor does not lead any more.
             let registered = registering.turn().await?;
-            Ok(if captured? == Progress::Complete { registered } else { Progress::Waiting })
+            if singly? == Progress::Waiting || registered == Progress::Waiting {
+                return Ok(Progress::Waiting);
+            }
+            // An engine that lists no executions of Map Runs keeps nothing else from being registered.
+            by_map_runs?;
+            Ok(if self.family_ended(arn).await? { Progress::Complete } else { Progress::Waiting })
         })
         .await?;
         let newest =
@@ -146,6 +164,11 @@ impl Executor {
     }
 }
 
+/// Nobody hints.
+fn no_hints() -> mpsc::Receiver<ExecutionArn> {
+    mpsc::channel(1).1
+}
+
 /// What following consists of.
 pub(crate) trait Part: Send {
     /// One look at everything. All is tried; the first failure is returned.
@@ -169,9 +192,9 @@ impl Registering {
         Self { executor, scope, looks: Looks::default(), held: Held::default(), captured }
     }
 
-    async fn instance_of(&self, arn: &str) -> eyre::Result<Vec<Open>> {
+    async fn family_of(&self, arn: &str) -> eyre::Result<Vec<Open>> {
         let ids: Vec<Vec<u8>> =
-            sqlx::query_scalar("select instance_id from executor.instance where execution_arn = $1 order by redrives")
+            sqlx::query_scalar("select instance_id from executor.instance where instance_id in (select executor.family($1)) order by started_at, created_at")
                 .bind(arn)
                 .fetch_all(&self.executor.pool)
                 .await?;
@@ -190,7 +213,7 @@ impl Part for Registering {
         let waiting = executor.reconcile(&mut self.looks).await?;
         let open = match &self.scope {
             Scope::All => executor.open().await?,
-            Scope::Execution(arn, _) => self.instance_of(arn).await?,
+            Scope::Execution(arn, _) => self.family_of(arn).await?,
         };
         let progress = executor.register(&open, waiting, &mut self.held).await?;
         Ok(if waiting == 0 { progress } else { Progress::Waiting })

@@ -1,7 +1,11 @@
 //! History events as the SDK reads them, turned into the protocol's.
 
-use aws_sdk_sfn::{primitives::DateTime, types::HistoryEvent as SdkEvent};
+use aws_sdk_sfn::{
+    primitives::DateTime,
+    types::{HistoryEvent as SdkEvent, HistoryEventType},
+};
 use runproof_protocol::history::HistoryEvent;
+use serde_json::Value;
 
 /// An event of the SDK as the protocol knows it.
 pub(crate) fn history_event(event: &SdkEvent) -> HistoryEvent {
@@ -14,7 +18,30 @@ pub(crate) fn history_event(event: &SdkEvent) -> HistoryEvent {
         timestamp_ms: epoch_ms(&event.timestamp),
         state_name: entered.map(|details| &details.name).or(exited).cloned(),
         input: entered.and_then(|details| details.input.clone()),
+        starts: starts(event),
     }
+}
+
+/// The Map Run or execution that the event tells to have been started. A task that starts an execution tells its ARN in what AWS answered: where it
+/// waits for more, as soon as that is submitted (<https://docs.aws.amazon.com/step-functions/latest/dg/connect-stepfunctions.html>).
+fn starts(event: &SdkEvent) -> Option<String> {
+    let (service, action, output) = match event.r#type {
+        HistoryEventType::MapRunStarted => return event.map_run_started_event_details()?.map_run_arn.clone(),
+        HistoryEventType::MapRunRedriven => return event.map_run_redriven_event_details()?.map_run_arn.clone(),
+        HistoryEventType::TaskSubmitted => {
+            let details = event.task_submitted_event_details()?;
+            (&details.resource_type, &details.resource, &details.output)
+        }
+        HistoryEventType::TaskSucceeded => {
+            let details = event.task_succeeded_event_details()?;
+            (&details.resource_type, &details.resource, &details.output)
+        }
+        _ => return None,
+    };
+    let starts =
+        ["states", "aws-sdk:sfn"].contains(&service.as_str()) && action.split('.').next() == Some("startExecution");
+    let output: Value = serde_json::from_str(output.as_deref().filter(|_| starts)?).ok()?;
+    Some(output["ExecutionArn"].as_str()?.to_owned())
 }
 
 /// Milliseconds since the Unix epoch, to the nearest: AWS sends seconds as a decimal fraction, whose nearest double may lie below it.
@@ -26,7 +53,7 @@ pub(crate) fn epoch_ms(time: &DateTime) -> i64 {
 
 #[cfg(test)]
 mod tests {
-    use aws_sdk_sfn::types::{HistoryEventType, StateEnteredEventDetails};
+    use aws_sdk_sfn::types::{MapRunStartedEventDetails, StateEnteredEventDetails, TaskSubmittedEventDetails};
 
     use super::*;
 
@@ -56,7 +83,29 @@ mod tests {
             timestamp_ms: 1_678_443_189_342,
             state_name: Some("Read".into()),
             input: Some("{}".into()),
+            starts: None,
         };
         assert_eq!(history_event(&sdk), expected);
+    }
+
+    #[test]
+    fn map_runs_and_executions_that_tasks_start_are_told() {
+        let event = |r#type| SdkEvent::builder().id(5).r#type(r#type).timestamp(DateTime::from_secs(0));
+        let map_run = MapRunStartedEventDetails::builder().map_run_arn("arn:aws:states:r:1:mapRun:m/Each:x").build();
+        let started = event(HistoryEventType::MapRunStarted).map_run_started_event_details(map_run).build();
+        let told = |event: Result<SdkEvent, _>| starts(&event.expect("complete"));
+        assert_eq!(told(started).as_deref(), Some("arn:aws:states:r:1:mapRun:m/Each:x"));
+        let submitted = |service: &str, action: &str| {
+            let details = TaskSubmittedEventDetails::builder().resource_type(service).resource(action);
+            let details =
+                details.output(r#"{"ExecutionArn": "arn:aws:states:r:1:execution:m:x"}"#).build().expect("complete");
+            told(event(HistoryEventType::TaskSubmitted).task_submitted_event_details(details).build())
+        };
+        for action in
+            ["startExecution", "startExecution.sync", "startExecution.sync:2", "startExecution.waitForTaskToken"]
+        {
+            assert_eq!(submitted("states", action).as_deref(), Some("arn:aws:states:r:1:execution:m:x"), "{action}");
+        }
+        assert_eq!(submitted("lambda", "invoke"), None);
     }
 }

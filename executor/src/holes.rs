@@ -84,6 +84,7 @@ mod tests {
             timestamp_ms: 0,
             state_name: None,
             input: None,
+            starts: None,
         };
         ids.iter().map(event).collect()
     }

@@ -35,13 +35,15 @@ impl Executor {
         Ok(open)
     }
 
-    /// Instances of which something is open, oldest first. One that was only just sighted is registered with its first states.
+    /// Instances of which something is open, oldest first, so that a parent comes before what it started. One that was only just sighted is registered with its
+    /// first states, or with its first child.
     async fn open_instances(&self) -> eyre::Result<Vec<Open>> {
         let ids: Vec<Vec<u8>> = sqlx::query_scalar(
             "select i.instance_id from executor.instance i left join executor.live using (instance_id)
              cross join lateral (select count(*) as count from executor.state s where s.instance_id = i.instance_id) captured
              where (i.ended_as is not null and live.terminated is not true)
                 or (captured.count > 0 and live.begun is not true)
+                or (live.begun is not true and exists (select from executor.instance child where child.parent_id = i.instance_id))
                 or captured.count > coalesce(live.count, 0)
              order by i.started_at, i.created_at",
         )

@@ -29,7 +29,7 @@ pub type QuotaSettings = BTreeMap<String, Quota>;
 
 /// Action, burst, calls a second: AWS's defaults for its regions at large, <https://docs.aws.amazon.com/step-functions/latest/dg/service-quotas.html>.
 /// North Virginia, Oregon and Ireland allow more.
-const DEFAULTS: [(&str, f64, f64); 10] = [
+const DEFAULTS: [(&str, f64, f64); 9] = [
     ("CreateStateMachine", 100.0, 1.0),
     ("DescribeExecution", 250.0, 10.0),
     ("DescribeMapRun", 200.0, 1.0),
@@ -37,7 +37,6 @@ const DEFAULTS: [(&str, f64, f64); 10] = [
     ("DescribeStateMachineForExecution", 200.0, 1.0),
     ("GetExecutionHistory", 400.0, 20.0),
     ("ListExecutions", 100.0, 2.0),
-    ("ListMapRuns", 100.0, 1.0),
     ("ListStateMachines", 100.0, 5.0),
     ("StartExecution", 800.0, 150.0),
 ];

@@ -21,7 +21,8 @@ use runproof_protocol::{
 const REDRIVABLE_DAYS: i32 = 15;
 
 impl Executor {
-    /// Executions that were redriven since all that is stored of them ended, of these or of all: AWS is asked for each that could be.
+    /// Executions that were redriven since all that is stored of them ended, of one's family or of all: AWS is asked for each that could be. Those of
+    /// Map Runs are not: listing them tells it.
     ///
     /// # Errors
     /// Step Functions or the database does not answer.
@@ -29,9 +30,9 @@ impl Executor {
         let ended: Vec<(String, i32)> = sqlx::query_as(
             "select execution_arn, redrives from (
                select distinct on (execution_arn) execution_arn, redrives, ended_as, ended_at from executor.instance
-               where execution_arn is not null and execution_arn = coalesce($1, execution_arn)
+               where map_run_arn is null and ($1 is null or instance_id in (select executor.family($1)))
                order by execution_arn, redrives desc) newest
-             where ended_as <> 'succeeded' and ended_at > now() - make_interval(days => $2)",
+             where execution_arn is not null and ended_as <> 'succeeded' and ended_at > now() - make_interval(days => $2)",
         )
         .bind(only)
         .bind(REDRIVABLE_DAYS)
@@ -70,8 +71,8 @@ impl Executor {
         let instance = InstanceId::of(&document);
         let stored = sqlx::query(
             "insert into executor.instance
-               (instance_id, model_id, execution_arn, redrives, document, follows_event_id, last_event_id, started_at)
-             select $2, model_id, execution_arn, redrives + 1, $3, last_event_id, last_event_id, $4
+               (instance_id, model_id, execution_arn, parent_id, map_run_arn, redrives, document, follows_event_id, last_event_id, started_at)
+             select $2, model_id, execution_arn, parent_id, map_run_arn, redrives + 1, $3, last_event_id, last_event_id, $4
              from executor.instance where instance_id = $1 and ended_as is not null and last_event_id = $5
              on conflict do nothing",
         )

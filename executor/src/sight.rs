@@ -1,5 +1,7 @@
 //! First sight of an execution: its model and its instance document are stored, once.
 
+use std::slice;
+
 use eyre::Context;
 use runproof_protocol::{
     InstanceId, ModelId,
@@ -10,7 +12,9 @@ use runproof_protocol::{
 use time::{OffsetDateTime, macros::format_description};
 
 use crate::{
+    arn::ExecutionArn,
     executor::Executor,
+    started::Starter,
     step_functions::{Execution, StepFunctionsError},
 };
 
@@ -40,24 +44,29 @@ impl Executor {
     /// # Errors
     /// Step Functions or the database does not answer.
     pub async fn sight(&self, execution: &Execution, selection: StateSelection) -> eyre::Result<Sighted> {
-        if self.find_sighted(execution).await?.is_none() {
+        if self.sighted(&execution.arn).await?.is_none() {
+            let starter = self.starter_of(execution).await?;
+            let selection = starter.as_ref().map_or(selection, |starter| starter.selection);
             let (model, deployed) = self.model_of(execution, selection).await?;
-            self.store_instance(execution, model, deployed).await?;
+            self.store_instances(slice::from_ref(execution), model, deployed, starter.as_ref()).await?;
         }
-        self.find_sighted(execution).await?.ok_or_else(|| eyre::eyre!("execution {} was not stored", execution.arn))
+        self.sighted(&execution.arn).await?.ok_or_else(|| eyre::eyre!("execution {} was not stored", execution.arn))
     }
 
-    async fn find_sighted(&self, execution: &Execution) -> eyre::Result<Option<Sighted>> {
+    /// Finds an execution in Postgres.
+    ///
+    /// # Errors
+    /// The database does not answer.
+    pub(crate) async fn sighted(&self, arn: &ExecutionArn) -> eyre::Result<Option<Sighted>> {
         let row: Option<SightedRow> = sqlx::query_as(
             "select i.instance_id, i.redrives, i.follows_event_id, i.ended_as, m.selection
              from executor.instance i join executor.model m using (model_id)
              where i.execution_arn = $1 order by i.redrives desc limit 1",
         )
-        .bind(execution.arn.as_str())
+        .bind(arn.as_str())
         .fetch_optional(&self.pool)
         .await?;
         let Some((instance, redrives, follows_event_id, ended_as, selection)) = row else { return Ok(None) };
-        let arn = &execution.arn;
         Ok(Some(Sighted {
             instance: InstanceId::try_from(&instance[..])?,
             redrives: u32::try_from(redrives)?,
@@ -127,40 +136,59 @@ impl Executor {
         Ok(())
     }
 
-    async fn store_instance(
+    /// Stores executions of one model, with what started them, as far as they are not stored.
+    pub(crate) async fn store_instances(
         &self,
-        execution: &Execution,
+        executions: &[Execution],
         model: ModelId,
         deployed: Option<ModelId>,
+        starter: Option<&Starter>,
     ) -> eyre::Result<()> {
-        let started_at = from_epoch_ms(execution.started_at_ms)?;
-        let document = InstanceDocument {
-            execution_arn: execution.arn.to_string(),
-            state_machine_arn: execution.state_machine_arn.clone(),
-            name: execution.arn.name.clone(),
-            status: "RUNNING".into(),
-            start_date: rfc3339_ms(started_at)?,
-            state_machine_version_arn: execution.version_arn.clone(),
-            state_machine_alias_arn: execution.alias_arn.clone(),
-            deployed_model: deployed.map(|model| model.to_string()),
-            redrive: None,
-        }
-        .to_bytes();
-        let instance = InstanceId::of(&document);
+        let document = |execution: &Execution| Ok(instance_document(execution, deployed, starter)?.to_bytes());
+        let documents = executions.iter().map(document).collect::<eyre::Result<Vec<_>>>()?;
+        let ids: Vec<InstanceId> = documents.iter().map(|document| InstanceId::of(document)).collect();
+        let begun = |execution: &Execution| from_epoch_ms(execution.started_at_ms);
         sqlx::query(
-            "insert into executor.instance (instance_id, model_id, execution_arn, document, started_at) values ($1, $2, $3, $4, $5)
+            "insert into executor.instance (instance_id, model_id, execution_arn, parent_id, map_run_arn, document, started_at)
+             select e.instance_id, $1, e.arn, $2, e.map_run_arn, e.document, e.started_at
+             from unnest($3::bytea[], $4::text[], $5::text[], $6::bytea[], $7::timestamptz[])
+               as e(instance_id, arn, map_run_arn, document, started_at)
              on conflict do nothing",
         )
-        .bind(instance.as_slice())
         .bind(model.as_slice())
-        .bind(execution.arn.as_str())
-        .bind(&document)
-        .bind(started_at)
+        .bind(starter.map(|starter| starter.instance.as_slice()))
+        .bind(ids.iter().map(|id| id.as_slice().to_vec()).collect::<Vec<_>>())
+        .bind(executions.iter().map(|execution| execution.arn.to_string()).collect::<Vec<_>>())
+        .bind(executions.iter().map(|execution| execution.map_run_arn.clone()).collect::<Vec<_>>())
+        .bind(documents)
+        .bind(executions.iter().map(begun).collect::<Result<Vec<_>, _>>()?)
         .execute(&self.pool)
         .await?;
-        tracing::info!(execution = %execution.arn, %instance, %model, "execution sighted");
+        for (execution, instance) in executions.iter().zip(ids) {
+            tracing::info!(execution = %execution.arn, %instance, %model, "execution sighted");
+        }
         Ok(())
     }
+}
+
+fn instance_document(
+    execution: &Execution,
+    deployed: Option<ModelId>,
+    starter: Option<&Starter>,
+) -> eyre::Result<InstanceDocument> {
+    Ok(InstanceDocument {
+        execution_arn: execution.arn.to_string(),
+        state_machine_arn: execution.state_machine_arn.clone(),
+        name: execution.arn.name.clone(),
+        status: "RUNNING".into(),
+        start_date: rfc3339_ms(from_epoch_ms(execution.started_at_ms)?)?,
+        state_machine_version_arn: execution.version_arn.clone(),
+        state_machine_alias_arn: execution.alias_arn.clone(),
+        deployed_model: deployed.map(|model| model.to_string()),
+        map_run_arn: execution.map_run_arn.clone(),
+        parent: starter.map(Starter::parent),
+        redrive: None,
+    })
 }
 
 pub(crate) fn from_epoch_ms(ms: i64) -> Result<OffsetDateTime, time::error::ComponentRange> {

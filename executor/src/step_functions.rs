@@ -2,16 +2,12 @@
 //!
 //! API reference: <https://docs.aws.amazon.com/step-functions/latest/apireference/>.
 
-use std::{
-    collections::{BTreeMap, HashSet},
-    sync::Arc,
-    time::Duration,
-};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use aws_sdk_sfn::{
     Client,
     error::{ProvideErrorMetadata, SdkError},
-    types::{ExecutionStatus, StateMachineType},
+    types::{ExecutionListItem, ExecutionStatus, StateMachineType},
 };
 use runproof_protocol::{head::Outcome, history::HistoryEvent};
 use uuid::Uuid;
@@ -94,6 +90,8 @@ pub struct Execution {
     pub version_arn: Option<String>,
     /// The alias by which it was started.
     pub alias_arn: Option<String>,
+    /// The Map Run that started it, if one did.
+    pub map_run_arn: Option<String>,
     /// Start, milliseconds since the Unix epoch.
     pub started_at_ms: i64,
     /// How it ended; `None` while it runs.
@@ -102,13 +100,39 @@ pub struct Execution {
     pub redrives: u32,
 }
 
+impl TryFrom<ExecutionListItem> for Execution {
+    type Error = InvalidArn;
+
+    fn try_from(item: ExecutionListItem) -> Result<Self, InvalidArn> {
+        Ok(Self {
+            arn: item.execution_arn.parse()?,
+            state_machine_arn: item.state_machine_arn,
+            version_arn: item.state_machine_version_arn,
+            alias_arn: item.state_machine_alias_arn,
+            map_run_arn: item.map_run_arn,
+            started_at_ms: epoch_ms(&item.start_date),
+            ended: outcome(&item.status),
+            redrives: redrives(item.redrive_count),
+        })
+    }
+}
+
+/// Whose executions are listed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Lister<'a> {
+    /// A state machine's, by its ARN.
+    StateMachine(&'a str),
+    /// A Map Run's, by its ARN.
+    MapRun(&'a str),
+}
+
 /// Times that a history is read from its first page again within one reading, because the token of its next page was refused.
 const REREADS: u32 = 3;
 
 /// A client of one account and region. Its clones share the quotas.
 #[derive(Debug, Clone)]
 pub struct StepFunctions {
-    api: Arc<Api>,
+    pub(crate) api: Arc<Api>,
     role_arn: String,
 }
 
@@ -243,30 +267,35 @@ impl StepFunctions {
             state_machine_arn: found.state_machine_arn,
             version_arn: found.state_machine_version_arn,
             alias_arn: found.state_machine_alias_arn,
+            map_run_arn: found.map_run_arn,
             started_at_ms: epoch_ms(&found.start_date),
             ended: outcome(&found.status),
-            redrives: found.redrive_count.and_then(|count| u32::try_from(count).ok()).unwrap_or_default(),
+            redrives: redrives(found.redrive_count),
         })
     }
 
-    /// ARNs of a state machine's executions, newest first as AWS lists them, until a whole page is `known`.
+    /// Executions that are not `known`, newest first as AWS lists them, until a whole page is.
     ///
     /// # Errors
     /// [`StepFunctionsError::Call`].
     pub async fn executions_until(
         &self,
-        state_machine_arn: &str,
-        known: &HashSet<String>,
-    ) -> Result<Vec<String>, StepFunctionsError> {
+        of: Lister<'_>,
+        known: impl Fn(&ExecutionListItem) -> bool,
+    ) -> Result<Vec<ExecutionListItem>, StepFunctionsError> {
         let (mut new, mut token) = (Vec::new(), None);
         loop {
             let list = |client: &Client| {
-                let call = client.list_executions().state_machine_arn(state_machine_arn).max_results(100);
-                call.set_next_token(token.clone()).send()
+                let call = client.list_executions().set_next_token(token.clone());
+                match of {
+                    Lister::StateMachine(arn) => call.state_machine_arn(arn).max_results(100).send(),
+                    // All of them are looked for, as many as there are.
+                    Lister::MapRun(arn) => call.map_run_arn(arn).max_results(1_000).send(),
+                }
             };
             let page = self.api.call("ListExecutions", list).await.map_err(failed("ListExecutions"))?;
             let before = new.len();
-            new.extend(page.executions.into_iter().map(|item| item.execution_arn).filter(|arn| !known.contains(arn)));
+            new.extend(page.executions.into_iter().filter(|item| !known(item)));
             token = page.next_token;
             if new.len() == before || token.is_none() {
                 return Ok(new);
@@ -339,6 +368,10 @@ fn outcome(status: &ExecutionStatus) -> Option<Outcome> {
     }
 }
 
+fn redrives(count: Option<i32>) -> u32 {
+    count.and_then(|count| u32::try_from(count).ok()).unwrap_or_default()
+}
+
 fn check_name(name: &str) -> Result<(), StepFunctionsError> {
     let allowed = |character: char| character.is_ascii_alphanumeric() || "-_".contains(character);
     if (1..=80).contains(&name.len()) && name.chars().all(allowed) {
@@ -347,7 +380,7 @@ fn check_name(name: &str) -> Result<(), StepFunctionsError> {
     Err(StepFunctionsError::InvalidName(name.into()))
 }
 
-fn failed<E, R>(action: &'static str) -> impl Fn(SdkError<E, R>) -> StepFunctionsError
+pub(crate) fn failed<E, R>(action: &'static str) -> impl Fn(SdkError<E, R>) -> StepFunctionsError
 where
     E: ProvideErrorMetadata + std::error::Error + 'static,
     R: std::fmt::Debug + 'static,

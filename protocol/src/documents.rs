@@ -35,9 +35,27 @@ pub struct InstanceDocument {
     /// The model that was deployed for the state machine, hex, where the execution runs another: the definition was changed past the issuer's tools.
     #[serde(rename = "deployedModel", default)]
     pub deployed_model: Option<String>,
+    /// The Map Run that started it, if one did.
+    #[serde(rename = "mapRunArn", default)]
+    pub map_run_arn: Option<String>,
+    /// What started it, if that was a state of another instance.
+    #[serde(flatten)]
+    pub parent: Option<Parent>,
     /// What of the execution this is, if it had failed before and was redriven.
     #[serde(flatten)]
     pub redrive: Option<Redrive>,
+}
+
+/// The state that started an execution: a distributed Map, or a task that starts executions. Told by the history of the parent, which names the
+/// Map Run or the execution.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Parent {
+    /// The parent's instance, hex.
+    #[serde(rename = "parent")]
+    pub instance: String,
+    /// Id of the event with which the parent entered the state, in decimal digits: the `id` of that entry of its trace.
+    #[serde(rename = "parentEventId")]
+    pub event_id: String,
 }
 
 /// A redrive: an execution that failed goes on under its ARN, from where it failed. What was registered of it is sealed, so the part that follows is an
@@ -68,8 +86,12 @@ impl InstanceDocument {
             ("stateMachineVersionArn", self.state_machine_version_arn.as_deref()),
             ("stateMachineAliasArn", self.state_machine_alias_arn.as_deref()),
             ("deployedModel", self.deployed_model.as_deref()),
+            ("mapRunArn", self.map_run_arn.as_deref()),
         ];
         fields.extend(others.into_iter().filter(|(_, value)| value.is_some()));
+        if let Some(Parent { instance, event_id }) = &self.parent {
+            fields.extend([("parent", Some(instance.as_str())), ("parentEventId", Some(event_id))]);
+        }
         if let Some(Redrive { count, date, continues }) = &self.redrive {
             fields.extend([
                 ("redriveCount", Some(count.as_str())),
@@ -89,6 +111,12 @@ pub fn engine(instance_document: &[u8]) -> Option<&'static str> {
     let document: serde_json::Value = serde_json::from_slice(instance_document).ok()?;
     let mut parts = document["executionArn"].as_str()?.split(':');
     (parts.next() == Some("arn") && parts.nth(1) == Some("states")).then_some("aws-step-functions")
+}
+
+/// The instances that an instance document names: the one of which a state started it, and the one that it continues.
+pub fn named_instances(instance_document: &[u8]) -> Vec<InstanceId> {
+    let Ok(document) = serde_json::from_slice::<serde_json::Value>(instance_document) else { return Vec::new() };
+    ["parent", "continues"].iter().filter_map(|field| document[*field].as_str()?.parse().ok()).collect()
 }
 
 /// An instance's protocol: who registered which state when, with the address of each document.
@@ -246,5 +274,47 @@ impl InstanceProtocol {
             let (block, time) = end.block_nr.zip(end.timestamp).or(sealed).unwrap_or_default();
             head::seal(open, end.count, end.outcome, block, time)
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_instance_document_tells_what_it_was_made_from() {
+        let top = InstanceDocument {
+            execution_arn: "arn:aws:states:us-east-1:1:execution:etl/Each:9f".into(),
+            state_machine_arn: "arn:aws:states:us-east-1:1:stateMachine:etl/Each".into(),
+            name: "9f".into(),
+            status: "RUNNING".into(),
+            start_date: "2026-01-01T00:00:00.000Z".into(),
+            state_machine_version_arn: None,
+            state_machine_alias_arn: None,
+            deployed_model: None,
+            map_run_arn: None,
+            parent: None,
+            redrive: None,
+        };
+        let parent = Some(Parent { instance: InstanceId::of(b"parent").to_string(), event_id: "2".into() });
+        let child = InstanceDocument {
+            map_run_arn: Some("arn:aws:states:us-east-1:1:mapRun:etl/Each:0a".into()),
+            parent,
+            ..top.clone()
+        };
+        let redrive = Redrive {
+            count: "1".into(),
+            date: top.start_date.clone(),
+            continues: InstanceId::of(&child.to_bytes()).to_string(),
+        };
+        let redriven = InstanceDocument { redrive: Some(redrive), ..child.clone() };
+        for document in [&top, &child, &redriven] {
+            let read: InstanceDocument = serde_json::from_slice(&document.to_bytes()).expect("JSON");
+            assert_eq!(&read, document);
+        }
+        let named = [InstanceId::of(b"parent"), InstanceId::of(&child.to_bytes())];
+        assert_eq!(named_instances(&redriven.to_bytes()), named);
+        assert_eq!(named_instances(br#"{"parent": "another engine's", "continues": 7}"#), []);
+        assert!(!String::from_utf8_lossy(&top.to_bytes()).contains("parent"));
     }
 }

@@ -59,6 +59,9 @@ pub struct HistoryEvent {
     pub state_name: Option<String>,
     /// Input of the state entered, JSON text.
     pub input: Option<String>,
+    /// ARN of the Map Run or execution that the event tells to have been started.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub starts: Option<String>,
 }
 
 impl HistoryEvent {
@@ -124,14 +127,30 @@ pub struct Capture {
     hasher: TraceHasher,
     count: u64,
     last_event_id: u64,
-    /// For each event id, the last state on its branch.
-    reached: Vec<Option<u32>>,
+    /// For each event id, what its branch had reached.
+    reached: Vec<Reached>,
+}
+
+/// The last states on an event's branch, that event included.
+#[derive(Debug, Clone, Copy, Default)]
+struct Reached {
+    /// The last captured: its place in the instance.
+    state: Option<u32>,
+    /// The last entered, captured or not: its event.
+    entered: Option<u64>,
 }
 
 impl Capture {
     /// Nothing captured yet.
     pub fn new(execution: Execution, selection: StateSelection) -> Self {
-        Self { execution, selection, hasher: TraceHasher::default(), count: 0, last_event_id: 0, reached: vec![None] }
+        Self {
+            execution,
+            selection,
+            hasher: TraceHasher::default(),
+            count: 0,
+            last_event_id: 0,
+            reached: vec![Reached::default()],
+        }
     }
 
     /// The part of an execution that follows this event, with a trace of its own.
@@ -161,19 +180,31 @@ impl Capture {
         if is_state && event.state_name.is_none() {
             return Err(HistoryError::Unnamed(event.id));
         }
-        let predecessor =
-            usize::try_from(event.previous_id).ok().and_then(|previous| self.reached.get(previous).copied()).flatten();
+        let before = self.reached(event.previous_id);
         self.last_event_id = event.id;
-        let state = is_state.then(|| self.capture(event, predecessor));
-        let reached = state.as_ref().and_then(|state| u32::try_from(state.sequence).ok()).or(predecessor);
+        let state = is_state.then(|| self.capture(event, before.state));
+        let entered = StateSelection::All.includes(&event.event_type).then_some(event.id);
+        let reached = Reached {
+            state: state.as_ref().and_then(|state| u32::try_from(state.sequence).ok()).or(before.state),
+            entered: entered.or(before.entered),
+        };
         // Ids are dense in a real history; a recorded one may have holes, which lead nowhere.
         if let Ok(index) = usize::try_from(event.id)
             && index < self.reached.len() + MAX_HOLE
         {
-            self.reached.resize(index, None);
+            self.reached.resize(index, Reached::default());
             self.reached.push(reached);
         }
         Ok(state)
+    }
+
+    /// The event with which the state was entered in which an event taken before happened; `None` if that is not part of the instance.
+    pub fn entered(&self, event_id: u64) -> Option<u64> {
+        self.reached(event_id).entered
+    }
+
+    fn reached(&self, event_id: u64) -> Reached {
+        usize::try_from(event_id).ok().and_then(|index| self.reached.get(index).copied()).unwrap_or_default()
     }
 
     fn capture(&mut self, event: &HistoryEvent, predecessor: Option<u32>) -> CapturedState {
@@ -230,6 +261,7 @@ mod tests {
             timestamp_ms: 1,
             state_name: Some(format!("S{id}")),
             input: Some("{}".into()),
+            starts: None,
         }
     }
 
@@ -265,6 +297,21 @@ mod tests {
         let mut capture = capture(StateSelection::Tasks);
         assert_eq!(capture.take(&event(1, 0, "PassStateEntered")), Ok(None));
         assert!(capture.take(&event(2, 1, "TaskStateEntered")).is_ok_and(|state| state.is_some()));
+    }
+
+    #[test]
+    fn an_event_is_of_the_state_entered_last_on_its_branch_captured_or_not() {
+        let mut capture = capture(StateSelection::Tasks);
+        for event in [
+            event(1, 0, "ExecutionStarted"),
+            event(2, 0, "MapStateEntered"),
+            event(3, 2, "MapStateStarted"),
+            event(4, 2, "TaskStateEntered"),
+            event(5, 3, "MapRunStarted"),
+        ] {
+            capture.take(&event).expect("in order");
+        }
+        assert_eq!([1, 3, 4, 5, 6].map(|id| capture.entered(id)), [None, Some(2), Some(4), Some(2), None]);
     }
 
     #[test]

@@ -4,6 +4,7 @@
 //! |---|---|---|
 //! | 1 state exists | [`existence::state_exists`] | the contract's logs and its proved storage |
 //! | 2 model and instance exist | [`existence::model_and_instance_exist`] | the contract's views |
+//! | 2, of instances that the document names | [`existence::named_instance_exists`] | the contract's views, the instance document |
 //! | 3 issuer known | [`issuer::issuer_known`] | ENS records |
 //! | 4 certificate known | [`certificate::certificate_known`] | the TLS handshake, the contract's bindings |
 //! | 5 protocol linked | [`certificate::protocol_linked`] | the binding's signature |

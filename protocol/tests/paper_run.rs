@@ -62,6 +62,7 @@ fn capturing_the_events_again_gives_the_published_bytes() {
             timestamp_ms: recorded.entered_at_ms,
             state_name: Some(recorded.entry.state_name.clone()),
             input: recorded.entry.task_input.clone(),
+            starts: None,
         };
         let state = capture.take(&event).expect("in order").expect("a state");
         trace.push_str(&state.part);

@@ -4,11 +4,8 @@ use std::{
     collections::BTreeMap,
     io,
     net::Ipv4Addr,
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering},
-    },
-    time::{Duration, Instant},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Instant,
 };
 
 use axum::{Router, body::Bytes, extract::State, http::HeaderMap, response::Response, routing::post};
@@ -17,6 +14,8 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 
 use crate::aws_json::{accepted, refused};
 
+mod map_run;
+
 /// One execution as it is served.
 #[derive(Debug, Clone)]
 pub struct Recording {
@@ -24,6 +23,8 @@ pub struct Recording {
     pub execution_arn: String,
     /// The state machine's ARN.
     pub state_machine_arn: String,
+    /// The Map Run that started it, if one did.
+    pub map_run_arn: Option<String>,
     /// The state machine's definition.
     pub definition: String,
     /// Seconds since the Unix epoch.
@@ -58,7 +59,10 @@ struct Played {
     recordings: BTreeMap<String, Recording>,
     pace: Pace,
     began: Instant,
-    calls: AtomicU64,
+    /// When the first event of all happened, Unix seconds.
+    first: f64,
+    /// Answered so far, by action.
+    calls: Mutex<BTreeMap<String, u64>>,
 }
 
 impl Recorded {
@@ -69,8 +73,9 @@ impl Recorded {
     pub async fn serve(recordings: Vec<Recording>, pace: Pace) -> io::Result<Self> {
         let listener = tokio::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
         let url = format!("http://{}", listener.local_addr()?);
+        let first = recordings.iter().filter_map(|one| one.events.first()).map(seconds).fold(f64::INFINITY, f64::min);
         let recordings = recordings.into_iter().map(|one| (one.execution_arn.clone(), one)).collect();
-        let played = Arc::new(Played { recordings, pace, began: Instant::now(), calls: AtomicU64::new(0) });
+        let played = Arc::new(Played { recordings, pace, began: Instant::now(), first, calls: Mutex::default() });
         let router = Router::new().route("/", post(answer)).with_state(played.clone());
         let stop = CancellationToken::new();
         let serving = axum::serve(listener, router).with_graceful_shutdown(stop.clone().cancelled_owned());
@@ -85,7 +90,12 @@ impl Recorded {
 
     /// Calls answered so far.
     pub fn calls(&self) -> u64 {
-        self.played.calls.load(Ordering::Relaxed)
+        self.played.calls().values().sum()
+    }
+
+    /// Calls of one action answered so far.
+    pub fn calls_of(&self, action: &str) -> u64 {
+        self.played.calls().get(action).copied().unwrap_or_default()
     }
 }
 
@@ -99,6 +109,7 @@ impl Recording {
         Some(Self {
             execution_arn: text("executionArn")?,
             state_machine_arn: text("stateMachineArn")?,
+            map_run_arn: None,
             definition: String::from_utf8(model.to_vec()).ok()?,
             start_date: seconds(events.first()?).floor(),
             status: text("status")?,
@@ -107,11 +118,9 @@ impl Recording {
         })
     }
 
-    /// Events that are seen after so long.
-    fn seen(&self, pace: Pace, after: Duration) -> &[Value] {
-        let Some(first) = self.events.first().filter(|_| pace == Pace::AsItHappened) else { return &self.events };
-        let until = seconds(first) + after.as_secs_f64();
-        &self.events[..self.events.partition_point(|event| seconds(event) <= until)]
+    /// Events until a moment, Unix seconds.
+    fn until(&self, moment: f64) -> &[Value] {
+        &self.events[..self.events.partition_point(|event| seconds(event) <= moment)]
     }
 }
 
@@ -138,22 +147,25 @@ fn seconds(event: &Value) -> f64 {
 }
 
 async fn answer(State(played): State<Arc<Played>>, headers: HeaderMap, body: Bytes) -> Response {
-    played.calls.fetch_add(1, Ordering::Relaxed);
     let target = headers.get("x-amz-target").and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let action = target.strip_prefix("AWSStepFunctions.").unwrap_or_default();
+    *played.calls().entry(action.to_owned()).or_default() += 1;
     let Ok(request) = serde_json::from_slice::<Value>(&body) else {
         return refused("SerializationException", "not JSON");
     };
     let execution = request["executionArn"].as_str().and_then(|arn| played.recordings.get(arn));
     let of_machine = |one: &&Recording| request["stateMachineArn"].as_str() == Some(&one.state_machine_arn);
     let machine = played.recordings.values().find(of_machine);
-    match target.strip_prefix("AWSStepFunctions.").unwrap_or_default() {
+    match action {
         "ListStateMachines" => accepted(&played.state_machines()),
         "DescribeStateMachine" => machine.map_or_else(no_machine, |one| accepted(&one.state_machine())),
+        "ListExecutions" if request["mapRunArn"].is_string() => played.executions_of_map_run(&request),
         "ListExecutions" => {
             let all: Vec<Value> =
                 played.recordings.values().filter(of_machine).map(|one| played.execution(one)).collect();
             machine.map_or_else(no_machine, |_| accepted(&json!({ "executions": all })))
         }
+        "DescribeMapRun" => played.map_run(&request),
         "DescribeExecution" => execution.map_or_else(no_execution, |one| accepted(&played.execution(one))),
         "DescribeStateMachineForExecution" => execution.map_or_else(no_execution, |one| accepted(&one.state_machine())),
         "GetExecutionHistory" => execution.map_or_else(no_execution, |one| played.history(one, &request)),
@@ -178,7 +190,10 @@ impl Recording {
 
 impl Played {
     fn seen<'a>(&self, recording: &'a Recording) -> &'a [Value] {
-        recording.seen(self.pace, self.began.elapsed())
+        match self.pace {
+            Pace::Ended => &recording.events,
+            Pace::AsItHappened => recording.until(self.first + self.began.elapsed().as_secs_f64()),
+        }
     }
 
     fn state_machines(&self) -> Value {
@@ -193,22 +208,21 @@ impl Played {
             "executionArn": recording.execution_arn,
             "stateMachineArn": recording.state_machine_arn,
             "name": recording.execution_arn.rsplit(':').next(),
+            "mapRunArn": recording.map_run_arn,
             "status": if ended { &recording.status } else { "RUNNING" },
             "startDate": recording.start_date,
         })
     }
 
+    fn calls(&self) -> MutexGuard<'_, BTreeMap<String, u64>> {
+        self.calls.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn history(&self, recording: &Recording, request: &Value) -> Response {
         let seen = self.seen(recording);
-        let asked = request["maxResults"].as_u64().and_then(|most| usize::try_from(most).ok()).unwrap_or(100);
-        let from = match &request["nextToken"] {
-            Value::Null => 0,
-            token => match token.as_str().and_then(|token| token.strip_prefix("from-")?.parse::<usize>().ok()) {
-                Some(from) if from <= seen.len() => from,
-                _ => return refused("InvalidToken", "not a token of this endpoint"),
-            },
+        let Some((from, to)) = page(request, seen.len(), recording.page) else {
+            return refused("InvalidToken", "not a token of this endpoint");
         };
-        let to = seen.len().min(from + asked.min(recording.page));
         let events: Vec<&Value> = match request["reverseOrder"] == json!(true) {
             true => seen.iter().rev().skip(from).take(to - from).collect(),
             false => seen[from..to].iter().collect(),
@@ -219,6 +233,16 @@ impl Played {
         }
         accepted(&page)
     }
+}
+
+/// From which to which of so many the page goes that is asked for; `None` if its token is of another endpoint.
+fn page(request: &Value, all: usize, most: usize) -> Option<(usize, usize)> {
+    let asked = request["maxResults"].as_u64().and_then(|most| usize::try_from(most).ok()).unwrap_or(100);
+    let from = match &request["nextToken"] {
+        Value::Null => 0,
+        token => token.as_str()?.strip_prefix("from-")?.parse::<usize>().ok().filter(|from| *from <= all)?,
+    };
+    Some((from, all.min(from + asked.min(most))))
 }
 
 fn no_execution() -> Response {

@@ -5,6 +5,7 @@
 
 mod audit;
 mod batches;
+mod children;
 mod client_tasks;
 mod crash;
 mod deployment;

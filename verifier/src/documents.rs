@@ -4,7 +4,7 @@ use alloy::primitives::B256;
 use futures::{StreamExt, stream};
 use runproof_protocol::{
     InstanceId, StateId,
-    documents::{InstanceProtocol, Leaves, engine},
+    documents::{InstanceProtocol, Leaves, engine, named_instances},
     head::Range,
     id::sha256,
     rules::{
@@ -35,6 +35,8 @@ pub(crate) struct Documents {
     pub(crate) instance: Sourced<B256>,
     /// The execution engine, where the instance document is the registered one and names it.
     pub(crate) engine: Option<String>,
+    /// Instances that the document names, where it is the registered one.
+    pub(crate) named: Vec<InstanceId>,
     /// One for each registered state, in order.
     pub(crate) states: Vec<Sourced<PublishedState>>,
 }
@@ -91,6 +93,7 @@ impl Documents {
         let instance = bytes(site, format!("{}/instance.json", run.instance)).await;
         let registered = instance.reading.read().filter(|bytes| InstanceId::of(bytes) == run.instance);
         let engine = registered.and_then(|bytes| engine(bytes)).map(str::to_owned);
+        let named = registered.map(|bytes| named_instances(bytes)).unwrap_or_default();
         let instance = hashed(instance);
         let registered: Vec<RegisteredState> = run.states().collect();
         let states = if registered.len() > MOST_STATE_DOCUMENTS {
@@ -99,7 +102,7 @@ impl Documents {
             let documents = registered.into_iter().map(|state| of_document(site, state.state));
             stream::iter(documents).buffered(CONCURRENCY).collect().await
         };
-        Self { model, instance, engine, states }
+        Self { model, instance, engine, named, states }
     }
 }
 

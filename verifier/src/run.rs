@@ -16,7 +16,7 @@ use runproof_contracts::{
     RegistryEvent, decode, storage,
 };
 use runproof_protocol::{
-    InstanceId,
+    InstanceId, ModelId,
     head::{Batch, Range},
     rules::{
         existence::Existence,
@@ -127,6 +127,18 @@ impl Chain {
             append(&mut run, &log, timestamp_s);
         }
         Ok(run)
+    }
+
+    /// The model of an instance, as the contract's view tells it; zero if the issuer registered none of this id.
+    pub(crate) async fn model_of(
+        &self,
+        at: &Pinned,
+        issuer: Address,
+        instance: InstanceId,
+    ) -> Result<ModelId, VerifyError> {
+        let view = instanceOfCall { issuer, instance: instance.0 };
+        let told = self.view(at, self.registry.address, view).await?.ok_or_else(|| self.not_a_registry())?;
+        Ok(told.model.into())
     }
 
     /// What the contract's views tell of the run and its model.

@@ -110,6 +110,10 @@ impl Evidence {
             ),
             issuer::issuer_known(run.issuer, self.location.as_deref(), &self.ens, &ens_source),
         ];
+        for named in &documents.named {
+            let (model, source) = (chain.model_of(at, run.issuer, *named).await?, chain.source("instanceOf", at));
+            findings.push(existence::named_instance_exists(*named, model, &source));
+        }
         let (certificate, certificate_then) = self.certificate(chain, checked_at_s).await?;
         findings.extend(certificate);
         findings.push(content::content(run.proved.model.0, &documents.model.reading, &documents.model.source));

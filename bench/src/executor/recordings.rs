@@ -18,6 +18,7 @@ pub(super) fn counted(machine: &str, nth: usize, states: usize) -> Recording {
     Recording {
         execution_arn: format!("{region}:execution:{machine}:run-{nth:05}"),
         state_machine_arn: format!("{region}:stateMachine:{machine}"),
+        map_run_arn: None,
         definition: COUNT.to_owned(),
         start_date: START_S,
         status: "SUCCEEDED".to_owned(),

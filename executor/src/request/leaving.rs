@@ -38,6 +38,7 @@ mod tests {
             timestamp_ms: 0,
             state_name: None,
             input: None,
+            starts: None,
         };
         types.iter().map(event).collect()
     }

@@ -15,6 +15,8 @@ create table executor.instance (
     instance_id     bytea primary key check (length(instance_id) = 32),
     model_id        bytea not null references executor.model,
     execution_arn   text,                              -- null for an imported run
+    parent_id       bytea references executor.instance,  -- whose state started it, if one did
+    map_run_arn     text,                              -- the Map Run that did
     redrives        integer not null default 0,        -- each redrive of an execution begins an instance that continues the one before
     document        bytea not null,
     follows_event_id bigint not null default 0,        -- last event of the instance that it continues
@@ -25,6 +27,27 @@ create table executor.instance (
     started_at      timestamptz not null,
     created_at      timestamptz not null default now(),
     unique (execution_arn, redrives)
+);
+create index instance_parent on executor.instance (parent_id) where parent_id is not null;
+create index instance_map_run on executor.instance (map_run_arn) where map_run_arn is not null;
+
+-- All instances of an execution, and of those that it started, directly or not.
+create function executor.family(root text) returns setof bytea language sql stable as $$
+    with recursive family as (
+        select instance_id from executor.instance where execution_arn = root
+        union
+        select child.instance_id from executor.instance child join family on child.parent_id = family.instance_id
+    )
+    select instance_id from family
+$$;
+
+-- Map Runs and executions that an instance's history tells to have been started. Stored with the event that tells it.
+create table executor.started (
+    arn          text primary key,
+    instance_id  bytea not null references executor.instance,
+    event_id     bigint not null,                      -- with which the state that started it was entered
+    model_id     bytea references executor.model,      -- what all executions of a Map Run run; null while that is not known
+    complete     boolean not null default false        -- of a Map Run: it has ended, and each of its executions is an instance
 );
 
 -- All that the history told, states or not: exits, failures, retries.

@@ -7,7 +7,7 @@ use super::{
     registered::{RegisteredRun, RegisteredState},
 };
 use crate::{
-    ModelId,
+    InstanceId, ModelId,
     verdict::{Check, Finding},
 };
 
@@ -56,4 +56,14 @@ pub fn model_and_instance_exist(run: &RegisteredRun, views: &Existence, source: 
         return question.failed(format!("model {model}"), None, "the issuer has not registered the model");
     }
     question.passed(format!("model {model}, instance {}", run.instance))
+}
+
+/// Check 2, of an instance that the run's document names: the issuer registered that one, too. `model` is what the view `instanceOf` tells of it.
+pub fn named_instance_exists(named: InstanceId, model: ModelId, source: &str) -> Finding {
+    let question = Question { check: Check::ModelAndInstanceExist, source };
+    let expected = format!("instance {named}");
+    if model == ModelId(B256::ZERO) {
+        return question.failed(expected, None, "the issuer has not registered the instance that the document names");
+    }
+    question.passed(expected)
 }

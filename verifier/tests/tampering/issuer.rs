@@ -111,6 +111,13 @@ impl Issuer {
         issuer
     }
 
+    /// The same, but that the run's document names a parent, which is not registered.
+    pub async fn honest_child(parent: InstanceId) -> Self {
+        let issuer = Self::registered_as(format!(r#"{{"parent": "{parent}"}}"#), STATES, false).await;
+        issuer.make_known().await;
+        issuer
+    }
+
     async fn make_known(&self) {
         self.bind_certificate(&self.account, &self.account).await;
         self.claim_name().await;
@@ -123,11 +130,15 @@ impl Issuer {
     }
 
     async fn registered(states: usize, by_root: bool) -> Self {
+        Self::registered_as(r#"{"name": "run"}"#.to_owned(), states, by_root).await
+    }
+
+    async fn registered_as(instance: String, states: usize, by_root: bool) -> Self {
         let chain = stack().await.chain().expect("started");
         let registry = chain.deploy_registry().await.expect("the contract deploys");
         let number = NUMBER.fetch_add(1, Ordering::Relaxed);
         let model_bytes = br#"{"StartAt": "S0"}"#.to_vec();
-        let instance_bytes = format!(r#"{{"name": "run {number}"}}"#).into_bytes();
+        let instance_bytes = instance.into_bytes();
         let issuer = Self {
             account: Account::new().await,
             site: Site::start().await,
@@ -221,6 +232,12 @@ impl Issuer {
             transaction_hash: bare_hash(receipt.transaction_hash),
         };
         self.protocol(issuer, rows, termination)
+    }
+
+    /// Registers another instance of the same model.
+    pub async fn register_instance(&self, instance: InstanceId) {
+        let call = registerInstanceCall { model: self.model.0, instance: instance.0 };
+        self.account.send(self.registry.address, call).await;
     }
 
     /// Publishes the leaves and registers their root.
@@ -385,6 +402,7 @@ fn captured(length: usize) -> Vec<CapturedState> {
             timestamp_ms: 1_678_443_189_000 + id as i64,
             state_name: Some(format!("S{}", id - 1)),
             input: Some("{\"é\": \"\\\"\"}".into()),
+            starts: None,
         })
         .map(|event| capture.take(&event).expect("in order").expect("a state"))
         .collect()

@@ -3,7 +3,7 @@
 use alloy::primitives::{Address, B256};
 use axum::http::StatusCode;
 use runproof_protocol::{
-    StateId,
+    InstanceId, StateId,
     verdict::{Check, Status, Verdict},
 };
 use runproof_verifier::{VerifyError, render};
@@ -29,6 +29,21 @@ fn honest_run_passes_all_checks() {
         for shown in ["S5", "Verdict: PASSED", &verdict.issuer.to_string(), &issuer.site.url] {
             assert!(table.contains(shown), "{shown}\n{table}");
         }
+    });
+}
+
+#[test]
+fn parent_that_the_document_names_and_the_issuer_never_registered() {
+    run(async {
+        let parent = InstanceId::of(b"parent");
+        let issuer = Issuer::honest_child(parent).await;
+        let (sequence, finding) = only_failure(&verdict(&issuer).await, &[]);
+        assert_eq!((sequence, finding.check), (None, Check::ModelAndInstanceExist));
+        assert_eq!(finding.expected, Some(format!("instance {parent}")));
+
+        issuer.register_instance(parent).await;
+        let verdict = verdict(&issuer).await;
+        assert_eq!(flaws(&verdict), [], "{verdict:#?}");
     });
 }
 

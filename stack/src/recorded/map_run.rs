@@ -1,0 +1,64 @@
+//! Map Runs of recorded executions: DescribeMapRun, and ListExecutions of one.
+//!
+//! <https://docs.aws.amazon.com/step-functions/latest/apireference/API_DescribeMapRun.html>
+
+use axum::response::Response;
+use serde_json::{Value, json};
+
+use super::{Played, Recording, page};
+use crate::aws_json::{accepted, refused};
+
+/// Executions a page at most, whatever the caller asks for: few, so that there are several pages.
+const MOST: usize = 40;
+
+impl Played {
+    /// The executions of a Map Run that have begun, newest first as AWS lists them.
+    fn begun_by(&self, map_run_arn: &Value) -> Vec<&Recording> {
+        let of_it = |one: &&Recording| one.map_run_arn.as_deref() == map_run_arn.as_str();
+        let mut begun: Vec<_> =
+            self.recordings.values().filter(of_it).filter(|one| !self.seen(one).is_empty()).collect();
+        begun.sort_by(|one, other| other.start_date.total_cmp(&one.start_date));
+        begun
+    }
+
+    pub(super) fn executions_of_map_run(&self, request: &Value) -> Response {
+        let all = self.begun_by(&request["mapRunArn"]);
+        let Some((from, to)) = page(request, all.len(), MOST) else {
+            return refused("InvalidToken", "not a token of this endpoint");
+        };
+        let mut answer =
+            json!({ "executions": all[from..to].iter().map(|one| self.execution(one)).collect::<Vec<_>>() });
+        if to < all.len() {
+            answer["nextToken"] = json!(format!("from-{to}"));
+        }
+        accepted(&answer)
+    }
+
+    pub(super) fn map_run(&self, request: &Value) -> Response {
+        let map_run = &request["mapRunArn"];
+        let tells = |event: &Value| event["mapRunStartedEventDetails"]["mapRunArn"] == *map_run;
+        let parent = self.recordings.values().find(|one| self.seen(one).iter().any(tells));
+        let Some(parent) = parent.filter(|_| map_run.is_string()) else {
+            return refused("ResourceNotFound", "no such Map Run");
+        };
+        let begun = self.begun_by(map_run);
+        let running = begun.iter().filter(|one| self.seen(one).len() < one.events.len()).count();
+        let end = self.seen(parent).iter().find(|event| event["type"] == "MapRunSucceeded");
+        let counts = json!({
+            "pending": 0, "running": running, "succeeded": begun.len() - running, "failed": 0, "timedOut": 0,
+            "aborted": 0, "total": begun.len(), "resultsWritten": 0,
+        });
+        accepted(&json!({
+            "mapRunArn": map_run,
+            "executionArn": parent.execution_arn,
+            "status": if end.is_some() { "SUCCEEDED" } else { "RUNNING" },
+            "startDate": parent.start_date,
+            "stopDate": end.map(|event| &event["timestamp"]),
+            "maxConcurrency": 0,
+            "toleratedFailurePercentage": 0.0,
+            "toleratedFailureCount": 0,
+            "itemCounts": counts,
+            "executionCounts": counts,
+        }))
+    }
+}
