@@ -1,7 +1,7 @@
 //! Captures: finds executions, and takes what is new of their histories.
 
 use std::{
-    collections::{HashMap, HashSet},
+    collections::{HashMap, HashSet, VecDeque},
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -16,6 +16,7 @@ use crate::{
     executor::Executor,
     follow::{Part, Scope},
     pace::{Bounds, Pace, Seen},
+    redrive::Ended,
     registration::Progress,
     starting::StartingModel,
     step_functions::{Execution, Lister, StepFunctionsError},
@@ -24,6 +25,8 @@ use crate::{
 /// Executions asked for at the same time.
 const CONCURRENT: usize = 8;
 
+/// Executions of which a turn asks whether they were redriven: others that run do not wait for all that failed in two weeks.
+const REDRIVES_A_TURN: usize = 4;
 /// Between two looks at an execution that hints ask for, at least.
 const HINTED: Duration = Duration::from_secs(1);
 /// Time from the start of an execution until the history of the one that started it surely tells of it.
@@ -56,7 +59,9 @@ pub(crate) struct Capturing {
     /// Executions that are not tracked, and may have been redriven just now.
     hinted: HashSet<String>,
     discovered_at: Option<Instant>,
-    /// When AWS was last asked for redrives.
+    /// Those of which AWS is yet to be asked whether they were.
+    redrivable: VecDeque<Ended>,
+    /// When they were last gathered.
     redrives_at: Option<Instant>,
     captured: Arc<Notify>,
 }
@@ -116,6 +121,7 @@ impl Capturing {
             hints_due_at,
             hinted,
             discovered_at,
+            redrivable: VecDeque::new(),
             redrives_at,
             captured,
         }
@@ -174,14 +180,21 @@ impl Capturing {
 
     /// Finds executions that had ended and go on. AWS lists none of them as new.
     async fn discover_redriven(&mut self, selection: StateSelection) -> eyre::Result<()> {
-        let mut redriven = Vec::new();
-        for hinted in self.hinted.drain() {
-            redriven.extend(self.executor.redriven(Some(&hinted)).await?);
+        let mut asked_for = Vec::new();
+        for hinted in std::mem::take(&mut self.hinted) {
+            asked_for.extend(self.executor.redrivable(Some(&hinted)).await?);
         }
         let recent = |at: Instant| at.elapsed() < self.executor.settings.redrive_interval;
-        if !self.redrives_at.is_some_and(recent) {
-            redriven.extend(self.executor.redriven(self.scope.root().as_deref()).await?);
+        if self.redrivable.is_empty() && !self.redrives_at.is_some_and(recent) {
+            self.redrivable = self.executor.redrivable(self.scope.root().as_deref()).await?.into();
             self.redrives_at = Some(Instant::now());
+        }
+        asked_for.extend(self.redrivable.drain(..self.redrivable.len().min(REDRIVES_A_TURN)));
+        let mut redriven = Vec::new();
+        for ended in asked_for {
+            if self.executor.was_redriven(&ended).await? {
+                redriven.push(ended.0);
+            }
         }
         let new = redriven.into_iter().filter(|arn| !self.tracked.contains_key(arn)).collect();
         self.track(new, selection).await

@@ -20,33 +20,34 @@ use runproof_protocol::{
 /// Days after its end in which AWS lets an execution be redriven, and one more for clocks.
 const REDRIVABLE_DAYS: i32 = 15;
 
+/// An execution that ended, and how often it had been redriven by then.
+pub(crate) type Ended = (String, i32);
+
 impl Executor {
-    /// Executions that were redriven since all that is stored of them ended, of one's family or of all: AWS is asked for each that could be. Those of
-    /// Map Runs are not: listing them tells it.
-    ///
-    /// # Errors
-    /// Step Functions or the database does not answer.
-    pub(crate) async fn redriven(&self, only: Option<&str>) -> eyre::Result<Vec<String>> {
-        let ended: Vec<(String, i32)> = sqlx::query_as(
+    /// Executions that can have been redriven since all that is stored of them ended, of one's family or of all. Those of Map Runs are not among them:
+    /// listing them tells it.
+    pub(crate) async fn redrivable(&self, only: Option<&str>) -> Result<Vec<Ended>, sqlx::Error> {
+        sqlx::query_as(
             "select execution_arn, redrives from (
                select distinct on (execution_arn) execution_arn, redrives, ended_as, ended_at from executor.instance
                where map_run_arn is null and ($1 is null or instance_id in (select executor.family($1)))
                order by execution_arn, redrives desc) newest
-             where execution_arn is not null and ended_as <> 'succeeded' and ended_at > now() - make_interval(days => $2)",
+             where execution_arn is not null and ended_as <> 'succeeded' and ended_at > now() - make_interval(days => $2)
+             order by ended_at desc",
         )
         .bind(only)
         .bind(REDRIVABLE_DAYS)
         .fetch_all(&self.pool)
-        .await?;
-        let mut redriven = Vec::new();
-        for (arn, redrives) in ended {
-            match self.engine.describe_execution(&arn).await {
-                Ok(execution) if i64::from(execution.redrives) > i64::from(redrives) => redriven.push(arn),
-                Ok(_) | Err(StepFunctionsError::ExecutionUnknown(_)) => {}
-                Err(error) => return Err(error.into()),
-            }
+        .await
+    }
+
+    /// Whether it was: AWS is asked.
+    pub(crate) async fn was_redriven(&self, (arn, redrives): &Ended) -> Result<bool, StepFunctionsError> {
+        match self.engine.describe_execution(arn).await {
+            Ok(execution) => Ok(i64::from(execution.redrives) > i64::from(*redrives)),
+            Err(StepFunctionsError::ExecutionUnknown(_)) => Ok(false),
+            Err(error) => Err(error),
         }
-        Ok(redriven)
     }
 
     /// Stores the instance that begins with this event, and so continues that one, which ended with event `last_event_id`.

@@ -138,7 +138,7 @@ impl Requests {
             }
             Ok(Some(gone)) => {
                 waiting::close(&self.database, token, Some(&gone)).await?;
-                inbox::refuse(&self.database, request.id, &Refusal::Gone(gone)).await?;
+                inbox::take_back(&self.database, request.id, &Refusal::Gone(gone)).await?;
             }
             // Accepted all the same: it will be told again.
             Err(error) => {

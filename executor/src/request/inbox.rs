@@ -161,11 +161,24 @@ pub(super) async fn undecided(database: &PgPool) -> sqlx::Result<Vec<i64>> {
 
 /// Refuses a request that is not refused yet.
 pub(super) async fn refuse(database: &PgPool, id: i64, refusal: &Refusal) -> sqlx::Result<()> {
+    turn_down(database, id, "undecided", refusal).await
+}
+
+/// Refuses what was accepted, for a task that waits no more.
+pub(super) async fn take_back(database: &PgPool, id: i64, refusal: &Refusal) -> sqlx::Result<()> {
+    turn_down(database, id, "accepted", refusal).await
+}
+
+/// Site and follower decide the same requests: who judged late, by what the other one's decision led to, changes nothing.
+async fn turn_down(database: &PgPool, id: i64, decision: &'static str, refusal: &Refusal) -> sqlx::Result<()> {
     let refused = sqlx::query(
         "update executor.transition_request set decision = 'refused', reason = $2, token = null, decided_at = now()
-         where request_id = $1 and decision <> 'refused'",
+         where request_id = $1 and decision = $3",
     );
-    refused.bind(id).bind(refusal.to_string()).execute(database).await?;
+    let refused = refused.bind(id).bind(refusal.to_string()).bind(decision).execute(database).await?;
+    if refused.rows_affected() == 0 {
+        return Ok(());
+    }
     metrics::counter!("runproof_transition_requests_total", "decision" => "refused").increment(1);
     tracing::info!(request = id, reason = %refusal, "transition refused");
     Ok(())
