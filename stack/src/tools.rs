@@ -45,6 +45,12 @@ impl Tools {
         self.own("the moto server", "moto/bin/moto_server")
     }
 
+    /// Python with LocalStack, and the folder of what it evaluates JSONata with.
+    pub(crate) fn localstack(&self) -> Result<(PathBuf, PathBuf), StackError> {
+        let own = |path| self.own("LocalStack", path);
+        Ok((own("localstack/bin/python")?, own("localstack/jsonata")?))
+    }
+
     /// Java class path of the Kafka broker.
     pub(crate) fn kafka_class_path(&self) -> Result<String, StackError> {
         Ok(format!("{}/*", self.own("Apache Kafka", "kafka/lib")?.display()))

@@ -9,6 +9,7 @@ mod children;
 mod client_tasks;
 mod crash;
 mod deployment;
+mod engines;
 mod faults;
 mod finality;
 mod fold;

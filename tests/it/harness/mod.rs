@@ -15,7 +15,7 @@ pub use clients::{KafkaMessage, Subscription};
 pub use command::{Role, free_port};
 pub use world::{World, address_in};
 
-use runproof_stack::{Mining, Part, Ports, Stack, StackOptions};
+use runproof_stack::{LocalStack, Mining, Part, Ports, Stack, StackOptions};
 use tokio::{runtime::Runtime, sync::OnceCell};
 
 /// One runtime for all tests: the stack's servers live as long as the thread that started them.
@@ -57,6 +57,18 @@ pub async fn stack() -> &'static Stack {
             let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("stack");
             let _ = std::fs::remove_dir_all(&folder);
             start(&folder, Part::ALL.into()).await
+        })
+        .await
+}
+
+/// A second emulator of Step Functions, for tests of what the stack's does not serve; they share it.
+pub async fn localstack() -> &'static LocalStack {
+    static LOCALSTACK: OnceCell<LocalStack> = OnceCell::const_new();
+    LOCALSTACK
+        .get_or_init(|| async {
+            let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("localstack");
+            let _ = std::fs::remove_dir_all(&folder);
+            LocalStack::start(&folder).await.expect("LocalStack starts; `make setup ARGS=--tests` installs it")
         })
         .await
 }

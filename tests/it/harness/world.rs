@@ -11,14 +11,14 @@ use alloy::{
     providers::Provider,
 };
 use runproof_protocol::{InstanceId, verdict::Verdict};
-use runproof_stack::{CHAIN_ID, Chain, Registry, Stack};
+use runproof_stack::{CHAIN_ID, Chain, Endpoints, LocalStack, Registry, Stack};
 use sqlx::{PgPool, postgres::PgPoolOptions};
 use tempfile::TempDir;
 use tokio::sync::OnceCell;
 
 use super::{
     command::{self, Role, free_port, succeeded},
-    own_chain, stack,
+    localstack, own_chain, stack,
 };
 
 static NUMBER: AtomicU32 = AtomicU32::new(0);
@@ -53,6 +53,7 @@ pub struct World {
 pub struct WorldBuilder {
     own_chain: bool,
     aws_endpoint_url: Option<String>,
+    localstack: bool,
 }
 
 impl WorldBuilder {
@@ -65,6 +66,12 @@ impl WorldBuilder {
     /// Another Step Functions endpoint than the emulator.
     pub fn aws_endpoint_url(mut self, url: impl Into<String>) -> Self {
         self.aws_endpoint_url = Some(url.into());
+        self
+    }
+
+    /// The second emulator instead of the first.
+    pub fn localstack(mut self) -> Self {
+        self.localstack = true;
         self
     }
 
@@ -91,7 +98,13 @@ impl WorldBuilder {
             folder,
             chain,
         };
-        world.configure(shared, &database_url, site_port, api_port, self.aws_endpoint_url.as_deref());
+        let mut aws = shared.endpoints();
+        aws.aws_endpoint_url = self.aws_endpoint_url.or(aws.aws_endpoint_url);
+        if self.localstack {
+            aws.aws_endpoint_url = Some(localstack().await.endpoint_url().to_owned());
+            aws.aws_access_key_id = LocalStack::ACCESS_KEY.to_owned();
+        }
+        world.configure(&aws, &database_url, site_port, api_port);
         world.identify().await;
         world
     }
@@ -228,8 +241,7 @@ url = "{database_url}"
         PgPoolOptions::new().max_connections(3).connect(&database_url).await.expect("the database answers")
     }
 
-    fn configure(&self, shared: &Stack, database_url: &str, site: u16, api: u16, aws: Option<&str>) {
-        let shared = shared.endpoints();
+    fn configure(&self, shared: &Endpoints, database_url: &str, site: u16, api: u16) {
         let chain = self.chain.as_ref().map_or_else(|| shared.clone(), Stack::endpoints);
         let text = format!(
             r#"[chain]
@@ -268,7 +280,7 @@ listen = "127.0.0.1:{api}"
             ens = chain.ens_registry.expect("started"),
             kafka = shared.kafka_bootstrap.as_deref().expect("started"),
             topic = self.topic,
-            aws = aws.or(shared.aws_endpoint_url.as_deref()).expect("started"),
+            aws = shared.aws_endpoint_url.as_deref().expect("started"),
             region = shared.aws_region,
             key = shared.aws_access_key_id,
             secret = shared.aws_secret_access_key,
