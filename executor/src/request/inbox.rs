@@ -159,7 +159,7 @@ pub(super) async fn undecided(database: &PgPool) -> sqlx::Result<Vec<i64>> {
     .await
 }
 
-/// Refuses a request that is not refused yet.
+/// Refuses a request that is undecided.
 pub(super) async fn refuse(database: &PgPool, id: i64, refusal: &Refusal) -> sqlx::Result<()> {
     turn_down(database, id, "undecided", refusal).await
 }
