@@ -119,7 +119,7 @@ pub(crate) async fn compare_and_set(
         "update journal.source set block_number = $1, block_hash = $2, position = $3, updated_at = now(),
                 safe_number = $4, finalized_number = $5
          where source_id = $6 and writer_epoch = $7 and block_hash is not distinct from $8 and position = $9
-         returning pg_notify('runproof_journal', '')",
+         returning pg_notify('runproof_journal', source.position::text)",
     )
     .bind(to.block.map(|block| bigint(block.number)))
     .bind(to.block.map(|block| block.hash.to_vec()))
