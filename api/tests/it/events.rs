@@ -73,6 +73,9 @@ async fn what_becomes_final_is_told_to_narrowed_subscriptions_too() {
     served.journal.promote("finalized", 2).await;
     let asked = "position kind finality issuer transactionHash block { number }";
     let query = format!("subscription {{ events(after: 0, instance: \"{}\") {{ {asked} }} }}", text("run"));
+    // Else entry 1 may be told as it was before, and the promotion after it.
+    let known = served.post().header("runproof-wait-for-position", "5").json(&json!({ "query": "{ __typename }" }));
+    known.send().await.expect("an answer");
     let mut socket = served.subscribe(&query).await;
     let mut heard = Vec::new();
     for _ in 0..4 {
