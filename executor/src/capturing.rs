@@ -189,13 +189,15 @@ impl Capturing {
             self.redrivable = self.executor.redrivable(self.scope.root().as_deref()).await?.into();
             self.redrives_at = Some(Instant::now());
         }
-        asked_for.extend(self.redrivable.drain(..self.redrivable.len().min(REDRIVES_A_TURN)));
+        let in_turn = self.redrivable.len().min(REDRIVES_A_TURN);
         let mut redriven = Vec::new();
-        for ended in asked_for {
-            if self.executor.was_redriven(&ended).await? {
-                redriven.push(ended.0);
+        for ended in asked_for.iter().chain(self.redrivable.range(..in_turn)) {
+            if self.executor.was_redriven(ended).await? {
+                redriven.push(ended.0.clone());
             }
         }
+        // All of them were asked for: where AWS does not answer, it is asked for the same ones again.
+        self.redrivable.drain(..in_turn);
         let new = redriven.into_iter().filter(|arn| !self.tracked.contains_key(arn)).collect();
         self.track(new, selection).await
     }

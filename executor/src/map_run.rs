@@ -12,11 +12,10 @@ use aws_sdk_sfn::{
     Client,
     types::{ExecutionListItem, MapRunStatus},
 };
-use runproof_protocol::{InstanceId, ModelId};
+use runproof_protocol::ModelId;
 
 use crate::{
     executor::Executor,
-    sight::parse_selection,
     started::Starter,
     step_functions::{Execution, Lister, StepFunctions, StepFunctionsError, failed},
 };
@@ -154,9 +153,8 @@ impl Executor {
         .await?;
         rows.into_iter()
             .map(|(arn, instance, event_id, model, selection)| {
-                let (instance, selection) = (InstanceId::try_from(&instance[..])?, parse_selection(&selection)?);
-                let starter = Starter { instance, event_id: u64::try_from(event_id)?, selection };
-                Ok(MapRun { arn, starter, model: model.as_deref().map(ModelId::try_from).transpose()? })
+                let model = model.as_deref().map(ModelId::try_from).transpose()?;
+                Ok(MapRun { arn, starter: (instance, event_id, selection).try_into()?, model })
             })
             .collect()
     }

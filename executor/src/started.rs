@@ -20,6 +20,21 @@ pub(crate) struct Starter {
     pub(crate) selection: StateSelection,
 }
 
+/// A row of one: instance, event, and the selection of the instance's model.
+pub(crate) type StarterRow = (Vec<u8>, i64, String);
+
+impl TryFrom<StarterRow> for Starter {
+    type Error = eyre::Report;
+
+    fn try_from((instance, event_id, selection): StarterRow) -> eyre::Result<Self> {
+        Ok(Self {
+            instance: InstanceId::try_from(&instance[..])?,
+            event_id: u64::try_from(event_id)?,
+            selection: parse_selection(&selection)?,
+        })
+    }
+}
+
 impl Starter {
     /// As a document names it.
     pub(crate) fn parent(&self) -> Parent {
@@ -59,7 +74,7 @@ pub(crate) async fn store(
 impl Executor {
     /// The state that started an execution, if the history of one that is followed told so.
     pub(crate) async fn starter_of(&self, execution: &Execution) -> eyre::Result<Option<Starter>> {
-        let row: Option<(Vec<u8>, i64, String)> = sqlx::query_as(
+        let row: Option<StarterRow> = sqlx::query_as(
             "select s.instance_id, s.event_id, m.selection from executor.started s
              join executor.instance i using (instance_id) join executor.model m on m.model_id = i.model_id where s.arn = $1",
         )
@@ -67,11 +82,7 @@ impl Executor {
         .fetch_optional(&self.pool)
         .await?;
         match (row, &execution.map_run_arn) {
-            (Some((instance, event_id, selection)), _) => Ok(Some(Starter {
-                instance: InstanceId::try_from(&instance[..])?,
-                event_id: u64::try_from(event_id)?,
-                selection: parse_selection(&selection)?,
-            })),
+            (Some(row), _) => Ok(Some(row.try_into()?)),
             (None, Some(map_run)) => bail!(
                 "execution {} was started by {map_run}: follow the execution of that Map Run, and this one is followed with it",
                 execution.arn
