@@ -4,7 +4,10 @@ use std::path::PathBuf;
 
 use alloy::primitives::Address;
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use runproof_protocol::{Fingerprint, InstanceId, history::StateSelection};
+use runproof_protocol::{
+    Fingerprint, InstanceId,
+    model::{ModelSettings, Privacy, StateSelection},
+};
 
 /// Watch a cloud workflow run, and check, for every state it entered, who issued it, when, and that nothing was left out.
 ///
@@ -53,6 +56,8 @@ pub enum Command {
     /// Register a recorded run at another's expense: one signs, the other submits.
     #[command(subcommand)]
     Relay(RelayCommand),
+    /// Disclose the input of one state of a run whose inputs are committed to. What is disclosed cannot be taken back.
+    Disclose(Disclose),
     /// Ask a waiting state to go on, as a participant of the run.
     RequestTransition(RequestTransition),
     /// Serve the documents over TLS, and take signed requests.
@@ -241,6 +246,24 @@ impl From<States> for StateSelection {
     }
 }
 
+/// What is told of states' inputs.
+#[derive(Debug, Clone, Copy, ValueEnum)]
+pub enum Inputs {
+    /// Published in full, as in the paper.
+    Published,
+    /// A salted commitment in place of each, which `disclose` opens.
+    Committed,
+}
+
+impl From<Inputs> for Privacy {
+    fn from(inputs: Inputs) -> Self {
+        match inputs {
+            Inputs::Published => Self::Published,
+            Inputs::Committed => Self::Committed,
+        }
+    }
+}
+
 /// Options of `deploy`.
 #[derive(Debug, Args)]
 pub struct Deploy {
@@ -252,12 +275,22 @@ pub struct Deploy {
     /// Which history events are states.
     #[arg(long, value_enum, default_value = "all")]
     pub states: States,
+    /// What is told of the states' inputs. It cannot be changed later, since ids follow from it.
+    #[arg(long, value_enum, default_value = "published")]
+    pub privacy: Inputs,
     /// Who may request transitions of its runs; may be repeated.
     #[arg(long = "participant", value_name = "ADDRESS")]
     pub participants: Vec<Address>,
     /// Only tell gas and fee of the registration.
     #[arg(long)]
     pub dry_run: bool,
+}
+
+impl Deploy {
+    /// What is decided of the model.
+    pub fn settings(&self) -> ModelSettings {
+        ModelSettings { selection: self.states.into(), privacy: self.privacy.into() }
+    }
 }
 
 /// Options of `run`.
@@ -279,11 +312,21 @@ pub struct Follow {
     /// ARN of one execution; without it, all executions of the deployed models.
     pub execution: Option<String>,
     /// Which history events are states, where the execution's model was not deployed.
-    #[arg(long, value_enum, default_value = "all")]
+    #[arg(long, value_enum, default_value = "all", requires = "execution")]
     pub states: States,
+    /// What is told of the states' inputs, where the execution's model was not deployed.
+    #[arg(long, value_enum, default_value = "published", requires = "execution")]
+    pub privacy: Inputs,
     /// End when the execution has ended and all of it is registered.
     #[arg(long, requires = "execution")]
     pub once: bool,
+}
+
+impl Follow {
+    /// What is decided of a model that was not deployed.
+    pub fn settings(&self) -> ModelSettings {
+        ModelSettings { selection: self.states.into(), privacy: self.privacy.into() }
+    }
 }
 
 /// Options of `import`.
@@ -309,6 +352,18 @@ pub struct Recorded {
     /// The states: a JSON list of state events.
     #[arg(long)]
     pub trace: PathBuf,
+}
+
+/// Options of `disclose`.
+#[derive(Debug, Args)]
+pub struct Disclose {
+    /// The run.
+    pub instance: InstanceId,
+    /// Sequence number of the state.
+    pub sequence: u64,
+    /// Only print what discloses it: for those whom you give it to, and for nobody else.
+    #[arg(long)]
+    pub print: bool,
 }
 
 /// Options of `request-transition`.

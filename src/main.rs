@@ -74,6 +74,7 @@ async fn once(command: &Command, sources: &[Config]) -> Result<bool> {
         Command::Run(run) => commands::run::start(config, run).await?,
         Command::Follow(follow) => commands::run::follow_once(config, follow).await?,
         Command::Import(import) => commands::model::import(config, import).await?,
+        Command::Disclose(disclose) => commands::model::disclose(config, disclose).await?,
         Command::Relay(relay) => commands::relay::run(config, relay).await?,
         Command::RequestTransition(request) => commands::run::request_transition(config, request).await?,
         Command::Migrate => {

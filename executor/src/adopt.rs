@@ -167,6 +167,6 @@ async fn require_same(sql: &mut PgConnection, instance: InstanceId, first: u64, 
 fn other_states(instance: InstanceId, first: u64) -> String {
     format!(
         "the contract holds other states of instance {instance} from sequence {first} on than were captured here: \
-         this key was used by another executor; give each its own"
+         this key was used by another executor (give each its own), or the run is private and its salts were lost with the database (restore it)"
     )
 }

@@ -11,6 +11,7 @@ use sqlx::PgConnection;
 use crate::{
     executor::Executor,
     holes::{Hole, HoleWatch},
+    salt::salted,
     sight::Sighted,
     started,
     step_functions::StepFunctionsError,
@@ -77,7 +78,7 @@ impl Tracked {
         .bind(sighted.instance.as_slice())
         .fetch_all(&executor.pool)
         .await?;
-        let mut capture = Capture::after(sighted.origin.clone(), sighted.selection, sighted.follows_event_id);
+        let mut capture = Capture::after(sighted.origin.clone(), sighted.settings, sighted.follows_event_id);
         for row in rows {
             capture.take(&serde_json::from_str(&row)?)?;
         }
@@ -160,9 +161,10 @@ impl Tracked {
         if self.sighted.ended.is_some() || (events.is_empty() && ended.is_none()) {
             return Ok(0);
         }
+        let events = salted(events, self.sighted.settings.privacy);
         let mut capture = self.capture.clone();
         let (mut states, mut starts) = (Vec::new(), BTreeMap::new());
-        for event in events {
+        for event in &*events {
             states.extend(capture.take(event)?);
             if let Some(arn) = &event.starts {
                 // One that is done again after a redrive was perhaps entered before it.
@@ -171,7 +173,7 @@ impl Tracked {
         }
         let mut sql = executor.pool.begin().await?;
         self.move_checkpoint(&mut sql, capture.last_event_id(), ended).await?;
-        self.store_events(&mut sql, events).await?;
+        self.store_events(&mut sql, &events).await?;
         store_states(&mut sql, self.sighted.instance, &states).await?;
         started::store(&mut sql, self.sighted.instance, &starts).await?;
         sql.commit().await?;
@@ -184,8 +186,8 @@ impl Tracked {
     /// The execution goes on as another instance.
     async fn continue_from(&mut self, executor: &Executor, redriven: &HistoryEvent) -> Result<(), CaptureError> {
         self.sighted = executor.store_continuation(&self.sighted, self.capture.last_event_id(), redriven).await?;
-        let Sighted { origin, selection, follows_event_id, .. } = &self.sighted;
-        self.capture = Capture::after(origin.clone(), *selection, *follows_event_id);
+        let Sighted { origin, settings, follows_event_id, .. } = &self.sighted;
+        self.capture = Capture::after(origin.clone(), *settings, *follows_event_id);
         self.holes = HoleWatch::default();
         Ok(())
     }

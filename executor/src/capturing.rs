@@ -7,7 +7,7 @@ use std::{
 };
 
 use futures::{StreamExt, stream};
-use runproof_protocol::history::StateSelection;
+use runproof_protocol::model::ModelSettings;
 use tokio::sync::{Notify, mpsc::Receiver};
 
 use crate::{
@@ -157,15 +157,15 @@ impl Capturing {
 
     async fn discover_singly(&mut self) -> eyre::Result<()> {
         let root = self.scope.root();
-        let (mut arns, selection) = match self.scope.clone() {
-            Scope::All => (self.executions_of_deployed_models().await?, StateSelection::default()),
-            Scope::Execution(arn, selection) => (vec![arn], selection),
+        let (mut arns, settings) = match self.scope.clone() {
+            Scope::All => (self.executions_of_deployed_models().await?, ModelSettings::default()),
+            Scope::Execution(arn, settings) => (vec![arn], settings),
         };
         arns.extend(self.executor.started_executions(root.as_deref()).await?);
         let ended = self.ended().await?;
         let new = |arn: &String| !self.tracked.contains_key(arn) && !self.lost.contains(arn) && !ended.contains(arn);
-        self.track(arns.into_iter().filter(new).collect(), selection).await?;
-        self.discover_redriven(selection).await
+        self.track(arns.into_iter().filter(new).collect(), settings).await?;
+        self.discover_redriven(settings).await
     }
 
     async fn discover_by_map_runs(&mut self) -> eyre::Result<()> {
@@ -174,12 +174,12 @@ impl Capturing {
         let mut arns = self.executor.running_in_map_runs(root.as_deref()).await?;
         arns.extend(redriven);
         let new = |arn: &String| !self.tracked.contains_key(arn) && !self.lost.contains(arn);
-        self.track(arns.into_iter().filter(new).collect(), StateSelection::default()).await?;
+        self.track(arns.into_iter().filter(new).collect(), ModelSettings::default()).await?;
         looked
     }
 
     /// Finds executions that had ended and go on. AWS lists none of them as new.
-    async fn discover_redriven(&mut self, selection: StateSelection) -> eyre::Result<()> {
+    async fn discover_redriven(&mut self, settings: ModelSettings) -> eyre::Result<()> {
         let mut asked_for = Vec::new();
         for hinted in std::mem::take(&mut self.hinted) {
             asked_for.extend(self.executor.redrivable(Some(&hinted)).await?);
@@ -199,12 +199,12 @@ impl Capturing {
         // All of them were asked for: where AWS does not answer, it is asked for the same ones again.
         self.redrivable.drain(..in_turn);
         let new = redriven.into_iter().filter(|arn| !self.tracked.contains_key(arn)).collect();
-        self.track(new, selection).await
+        self.track(new, settings).await
     }
 
-    async fn track(&mut self, arns: Vec<String>, selection: StateSelection) -> eyre::Result<()> {
+    async fn track(&mut self, arns: Vec<String>, settings: ModelSettings) -> eyre::Result<()> {
         let executor = &self.executor;
-        let first_looks: Vec<_> = arns.into_iter().map(|arn| first_look(executor, arn, selection)).collect();
+        let first_looks: Vec<_> = arns.into_iter().map(|arn| first_look(executor, arn, settings)).collect();
         let mut first_looks = stream::iter(first_looks).buffer_unordered(CONCURRENT);
         let mut outcome = Ok(());
         while let Some((arn, looked)) = first_looks.next().await {
@@ -370,11 +370,11 @@ impl Capturing {
     }
 }
 
-async fn first_look(executor: &Executor, arn: String, selection: StateSelection) -> (String, eyre::Result<Tracked>) {
+async fn first_look(executor: &Executor, arn: String, settings: ModelSettings) -> (String, eyre::Result<Tracked>) {
     let tracked = async {
         let sighted = match executor.sighted(&arn.parse::<ExecutionArn>()?).await? {
             Some(sighted) => sighted,
-            None => executor.sight(&executor.engine.describe_execution(&arn).await?, selection).await?,
+            None => executor.sight(&executor.engine.describe_execution(&arn).await?, settings).await?,
         };
         Ok(Tracked::resume(executor, &arn, sighted).await?)
     };

@@ -2,10 +2,10 @@
 
 use alloy::primitives::Address;
 use eyre::Context;
-use runproof_protocol::{ModelId, history::StateSelection};
+use runproof_protocol::{ModelId, model::ModelSettings};
 
 use crate::{
-    arn::ExecutionArn, chain::Quote, executor::Executor, hint, open::Open, plan::Registration, sight::parse_selection,
+    arn::ExecutionArn, chain::Quote, executor::Executor, hint, model_settings, open::Open, plan::Registration,
 };
 
 /// A model that is deployed and registered.
@@ -33,6 +33,16 @@ pub enum DeployError {
         /// Its selection.
         stored: String,
     },
+    /// The privacy decides over state ids too, and what was published cannot be taken back.
+    #[error(
+        "model {model} was deployed with inputs `{stored}`, which decides over the ids of its states: keep it, or deploy a changed file"
+    )]
+    PrivacyDiffers {
+        /// The model.
+        model: ModelId,
+        /// Its privacy.
+        stored: String,
+    },
     /// A model is one state machine.
     #[error("model {model} is deployed as `{stored}`: use that name, or deploy a changed file")]
     NameDiffers {
@@ -56,22 +66,22 @@ impl Executor {
         &self,
         name: &str,
         bytes: &[u8],
-        selection: StateSelection,
+        settings: ModelSettings,
         participants: &[Address],
     ) -> eyre::Result<Deployed> {
         let definition = definition(bytes)?;
         let model_id = ModelId::of(bytes);
-        self.require_deployable(model_id, name, selection).await?;
+        self.require_deployable(model_id, name, settings).await?;
         // Stored, and so published, only when the engine has taken it.
         let state_machine_arn = self.engine.create_state_machine(name, definition).await?;
-        self.store_model(model_id, name, bytes, selection).await?;
+        self.store_model(model_id, name, bytes, settings).await?;
         self.store_deployment(model_id, name, &state_machine_arn, participants).await?;
         self.register_until_done(Open::Model(model_id)).await.context("registering the model")?;
         tracing::info!(%model_id, state_machine_arn, "model deployed");
         Ok(Deployed { model_id, state_machine_arn })
     }
 
-    /// What [`Executor::deploy`] would take of the chain; stores and sends nothing.
+    /// The id that [`Executor::deploy`] would give the model, and what it would take of the chain; stores and sends nothing.
     ///
     /// # Errors
     /// Those of [`Executor::deploy`] that are known beforehand.
@@ -79,12 +89,12 @@ impl Executor {
         &self,
         name: &str,
         bytes: &[u8],
-        selection: StateSelection,
+        settings: ModelSettings,
         participants: &[Address],
-    ) -> eyre::Result<Quote> {
+    ) -> eyre::Result<(ModelId, Quote)> {
         definition(bytes)?;
         let model = ModelId::of(bytes);
-        self.require_deployable(model, name, selection).await?;
+        self.require_deployable(model, name, settings).await?;
         let mut plan = Vec::new();
         if self.chain.model_block(model).await?.is_none() {
             plan.push(Registration::Model(model));
@@ -95,19 +105,23 @@ impl Executor {
             }
         }
         let calls = plan.iter().map(|registration| registration.call(self.chain.issuer)).collect();
-        Ok(self.chain.quote(calls).await?)
+        Ok((model, self.chain.quote(calls).await?))
     }
 
-    async fn require_deployable(&self, model: ModelId, name: &str, selection: StateSelection) -> eyre::Result<()> {
-        let stored: Option<(String, String, bool)> = sqlx::query_as(
-            "select name, selection, state_machine_arn is not null from executor.model where model_id = $1",
+    async fn require_deployable(&self, model: ModelId, name: &str, settings: ModelSettings) -> eyre::Result<()> {
+        let stored: Option<(String, String, String, bool)> = sqlx::query_as(
+            "select name, selection, privacy, state_machine_arn is not null from executor.model where model_id = $1",
         )
         .bind(model.as_slice())
         .fetch_optional(&self.pool)
         .await?;
-        let Some((stored_name, stored, deployed)) = stored else { return Ok(()) };
-        if parse_selection(&stored)? != selection {
-            return Err(DeployError::SelectionDiffers { model, stored }.into());
+        let Some((stored_name, selection, privacy, deployed)) = stored else { return Ok(()) };
+        let stored = model_settings::parse(&selection, &privacy)?;
+        if stored.selection != settings.selection {
+            return Err(DeployError::SelectionDiffers { model, stored: selection }.into());
+        }
+        if stored.privacy != settings.privacy {
+            return Err(DeployError::PrivacyDiffers { model, stored: privacy }.into());
         }
         if deployed && stored_name != name {
             return Err(DeployError::NameDiffers { model, stored: stored_name }.into());

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use runproof_protocol::{InstanceId, history::StateSelection};
+use runproof_protocol::{InstanceId, model::ModelSettings};
 use tokio::sync::{Notify, mpsc};
 use tokio_util::sync::CancellationToken;
 
@@ -25,14 +25,14 @@ const FAILURES: u32 = 5;
 pub enum Scope {
     /// All executions of the deployed models, and all that were followed before and have not ended.
     All,
-    /// One, by its ARN, with those that it starts; their events are selected so if their models are not deployed.
-    Execution(String, StateSelection),
+    /// One, by its ARN, with those that it starts; with these settings if its model is not deployed.
+    Execution(String, ModelSettings),
 }
 
 impl Scope {
-    /// One execution, by its ARN; of an undeployed model, every state entered.
+    /// One execution, by its ARN; of an undeployed model, every state entered, with its input.
     pub fn execution(arn: impl Into<String>) -> Self {
-        Self::Execution(arn.into(), StateSelection::default())
+        Self::Execution(arn.into(), ModelSettings::default())
     }
 
     /// The execution to whose family it is limited.
@@ -108,8 +108,8 @@ impl Executor {
     ///
     /// # Errors
     /// What failed several times in a row.
-    pub async fn follow_until_done(&self, arn: &str, selection: StateSelection) -> eyre::Result<InstanceId> {
-        let scope = Scope::Execution(arn.to_owned(), selection);
+    pub async fn follow_until_done(&self, arn: &str, settings: ModelSettings) -> eyre::Result<InstanceId> {
+        let scope = Scope::Execution(arn.to_owned(), settings);
         // Hints are left to the leader, which follows everything.
         let capturing = |started| Capturing::new(self.clone(), scope.clone(), started, Arc::default(), no_hints());
         let (mut singly, mut by_map_runs) = (capturing(Started::Singly), capturing(Started::ByMapRuns));

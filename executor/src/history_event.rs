@@ -19,6 +19,7 @@ pub(crate) fn history_event(event: &SdkEvent) -> HistoryEvent {
         state_name: entered.map(|details| &details.name).or(exited).cloned(),
         input: entered.and_then(|details| details.input.clone()),
         starts: starts(event),
+        salt: None,
     }
 }
 
@@ -84,6 +85,7 @@ mod tests {
             state_name: Some("Read".into()),
             input: Some("{}".into()),
             starts: None,
+            salt: None,
         };
         assert_eq!(history_event(&sdk), expected);
     }

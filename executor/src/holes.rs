@@ -85,6 +85,7 @@ mod tests {
             state_name: None,
             input: None,
             starts: None,
+            salt: None,
         };
         ids.iter().map(event).collect()
     }

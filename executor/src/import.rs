@@ -8,7 +8,8 @@ use runproof_contracts::InstanceRegistry::multicallCall;
 use runproof_protocol::{
     InstanceId, ModelId, StateId,
     head::{self, Outcome},
-    history::{CapturedState, StateSelection},
+    history::CapturedState,
+    model::StateSelection,
     trace::{Trace, TraceError},
 };
 use serde_json::{Map, Value};
@@ -19,9 +20,9 @@ use crate::{
     capture::store_states,
     chain::{OnChain, Quote},
     executor::Executor,
+    model_settings::show_selection,
     open::Open,
     plan::{Captured, OpenStates, open_registrations},
-    sight::show_selection,
 };
 
 /// An imported run, registered.
@@ -89,6 +90,9 @@ pub enum ImportError {
         /// Its model.
         model: ModelId,
     },
+    /// The model's inputs are not to be published.
+    #[error("model {0} was deployed with committed inputs, and an import publishes them: follow the execution instead")]
+    Private(ModelId),
     /// A status that is none of AWS's.
     #[error(
         "the instance document has the status `{0}`: give RUNNING, SUCCEEDED, FAILED, TIMED_OUT or ABORTED, or leave it out"
@@ -178,7 +182,8 @@ impl Executor {
         let recorded = check(documents, selection)?;
         let (model_id, instance_id) = (documents.model_id(), documents.instance_id());
         self.require_model(instance_id, model_id).await?;
-        self.store_model(model_id, &recorded.model_name, &documents.model, selection).await?;
+        self.require_public(model_id).await?;
+        self.store_model(model_id, &recorded.model_name, &documents.model, selection.into()).await?;
         self.store_recorded(model_id, instance_id, &documents.instance, &recorded).await?;
         self.register_until_done(Open::Instance(instance_id)).await?;
         let states = recorded.states.iter().map(|state| state.id).collect();
@@ -210,6 +215,13 @@ impl Executor {
         }
     }
 
+    /// What is imported is published as it is.
+    async fn require_public(&self, model: ModelId) -> eyre::Result<()> {
+        let private = "select exists (select from executor.model where model_id = $1 and privacy = 'committed')";
+        let private: bool = sqlx::query_scalar(private).bind(model.as_slice()).fetch_one(&self.pool).await?;
+        if private { Err(ImportError::Private(model).into()) } else { Ok(()) }
+    }
+
     async fn store_recorded(
         &self,
         model: ModelId,
@@ -219,7 +231,7 @@ impl Executor {
     ) -> eyre::Result<()> {
         let mut sql = self.pool.begin().await?;
         let inserted = sqlx::query(
-            "insert into executor.instance (instance_id, model_id, document, ended_as, started_at) values ($1, $2, $3, $4, $5)
+            "insert into executor.instance (instance_id, model_id, document, ended_as, started_at, privacy) values ($1, $2, $3, $4, $5, 'published')
              on conflict (instance_id) do nothing",
         )
         .bind(instance.as_slice())

@@ -16,6 +16,7 @@ use runproof_protocol::ModelId;
 
 use crate::{
     executor::Executor,
+    sight::Runs,
     started::Starter,
     step_functions::{Execution, Lister, StepFunctions, StepFunctionsError, failed},
 };
@@ -120,8 +121,9 @@ impl Executor {
             Some(model) => model,
             None => self.model_of_map_run(map_run, first).await?,
         };
+        let runs = Runs { model, instead_of: None, privacy: map_run.starter.settings.privacy };
         for executions in new.chunks(AT_ONCE) {
-            self.store_instances(executions, model, None, Some(&map_run.starter)).await?;
+            self.store_instances(executions, runs, Some(&map_run.starter)).await?;
         }
         Ok(())
     }
@@ -130,7 +132,7 @@ impl Executor {
     async fn model_of_map_run(&self, map_run: &mut MapRun, execution: &Execution) -> eyre::Result<ModelId> {
         let definition = self.engine.definition_of(execution.arn.as_str()).await?.text.into_bytes();
         let model = ModelId::of(&definition);
-        self.store_model(model, &execution.arn.state_machine, &definition, map_run.starter.selection).await?;
+        self.store_model(model, &execution.arn.state_machine, &definition, map_run.starter.settings).await?;
         sqlx::query("update executor.started set model_id = $2 where arn = $1")
             .bind(&map_run.arn)
             .bind(model.as_slice())
@@ -141,9 +143,9 @@ impl Executor {
     }
 
     async fn open_map_runs(&self, root: Option<&str>) -> eyre::Result<Vec<MapRun>> {
-        type Row = (String, Vec<u8>, i64, Option<Vec<u8>>, String);
+        type Row = (String, Vec<u8>, i64, Option<Vec<u8>>, String, String);
         let rows: Vec<Row> = sqlx::query_as(
-            "select s.arn, s.instance_id, s.event_id, s.model_id, m.selection
+            "select s.arn, s.instance_id, s.event_id, s.model_id, m.selection, i.privacy
              from executor.started s join executor.instance i using (instance_id) join executor.model m on m.model_id = i.model_id
              where s.arn like '%:mapRun:%' and not s.complete and ($1 is null or s.instance_id in (select executor.family($1)))
              order by i.started_at, s.event_id",
@@ -152,9 +154,9 @@ impl Executor {
         .fetch_all(&self.pool)
         .await?;
         rows.into_iter()
-            .map(|(arn, instance, event_id, model, selection)| {
+            .map(|(arn, instance, event_id, model, selection, privacy)| {
                 let model = model.as_deref().map(ModelId::try_from).transpose()?;
-                Ok(MapRun { arn, starter: (instance, event_id, selection).try_into()?, model })
+                Ok(MapRun { arn, starter: (instance, event_id, selection, privacy).try_into()?, model })
             })
             .collect()
     }

@@ -32,11 +32,12 @@ pub async fn instance_protocol(
     let Some((model, Some(ordinal), ended_as)) = found else { return Ok(None) };
     let model = ModelId::try_from(&model[..])?;
     let rows: Vec<StateRow> = sqlx::query_as(
-        "select s.sequence, s.state_id, s.name, case when position(chr(65533) in s.name) > 0 then s.part end, s.entered_at_ms, s.predecessor, r.first, t.hash, t.block_number, t.block_timestamp_s
+        "select s.sequence, s.state_id, s.name, case when position(chr(65533) in s.name) > 0 then s.part end, s.entered_at_ms, s.predecessor, r.first, t.hash, t.block_number, t.block_timestamp_s, d.sequence is not null
          from executor.state s
          join executor.registration r on r.instance_id = s.instance_id and r.kind = 'states'
           and s.sequence >= r.first and s.sequence < r.first + r.count
          join executor.transaction t using (transaction_id)
+         left join executor.disclosure d on d.instance_id = s.instance_id and d.sequence = s.sequence
          where s.instance_id = $1 and t.status in ('signed', 'included') order by s.sequence",
     )
     .bind(instance.as_slice())
@@ -63,19 +64,20 @@ pub async fn instance_protocol(
         termination,
         instance_protocol: rows
             .into_iter()
-            .map(|row| protocol_row(row, issuer, public_url))
+            .map(|row| protocol_row(row, instance, issuer, public_url))
             .collect::<eyre::Result<_>>()?,
     }))
 }
 
-/// Sequence, id, name, the bytes in the trace where the name may have been changed for storage, time entered, predecessor, first of its batch; transaction, block, its time.
-type StateRow = (i64, Vec<u8>, String, Option<String>, i64, Option<i64>, i64, Vec<u8>, Option<i64>, Option<i64>);
+/// Sequence, id, name, the bytes in the trace where the name may have been changed for storage, time entered, predecessor, first of its batch; transaction, block, its time; whether
+/// its input is disclosed.
+type StateRow = (i64, Vec<u8>, String, Option<String>, i64, Option<i64>, i64, Vec<u8>, Option<i64>, Option<i64>, bool);
 
 /// States in all, transaction, block, its time.
 type Sealed = (i64, Vec<u8>, Option<i64>, Option<i64>);
 
-fn protocol_row(row: StateRow, issuer: Address, public_url: &str) -> eyre::Result<ProtocolRow> {
-    let (sequence, id, name, part, entered_at_ms, predecessor, batch, hash, block_nr, timestamp) = row;
+fn protocol_row(row: StateRow, instance: InstanceId, issuer: Address, public_url: &str) -> eyre::Result<ProtocolRow> {
+    let (sequence, id, name, part, entered_at_ms, predecessor, batch, hash, block_nr, timestamp, disclosed) = row;
     let state = StateId::try_from(&id[..])?;
     Ok(ProtocolRow {
         event_type: REGISTER_STATE.into(),
@@ -85,6 +87,7 @@ fn protocol_row(row: StateRow, issuer: Address, public_url: &str) -> eyre::Resul
         client_address: bare_address(issuer),
         transaction_hash: bare_hash(B256::try_from(&hash[..])?),
         state_data: format!("{public_url}/{state}.json"),
+        input_data: disclosed.then(|| format!("{public_url}/{instance}/disclosures/{sequence}.json")),
         sequence: sequence as u64,
         predecessor: predecessor.map(u32::try_from).transpose()?,
         batch: batch as u64,

@@ -72,8 +72,8 @@ impl Executor {
         let instance = InstanceId::of(&document);
         let stored = sqlx::query(
             "insert into executor.instance
-               (instance_id, model_id, execution_arn, parent_id, map_run_arn, redrives, document, follows_event_id, last_event_id, started_at)
-             select $2, model_id, execution_arn, parent_id, map_run_arn, redrives + 1, $3, last_event_id, last_event_id, $4
+               (instance_id, model_id, execution_arn, parent_id, map_run_arn, redrives, document, privacy, follows_event_id, last_event_id, started_at)
+             select $2, model_id, execution_arn, parent_id, map_run_arn, redrives + 1, $3, privacy, last_event_id, last_event_id, $4
              from executor.instance where instance_id = $1 and ended_as is not null and last_event_id = $5
              on conflict do nothing",
         )
@@ -89,14 +89,7 @@ impl Executor {
         }
         tracing::info!(%instance, continues = %former.instance, "an execution was redriven");
         metrics::counter!("runproof_executor_redrives_total").increment(1);
-        let Sighted { redrives, selection, origin, .. } = former.clone();
-        Ok(Sighted {
-            instance,
-            redrives: redrives + 1,
-            follows_event_id: last_event_id,
-            ended: None,
-            selection,
-            origin,
-        })
+        let Sighted { redrives, settings, origin, .. } = former.clone();
+        Ok(Sighted { instance, redrives: redrives + 1, follows_event_id: last_event_id, ended: None, settings, origin })
     }
 }

@@ -7,13 +7,15 @@ use runproof_protocol::{
     InstanceId, ModelId,
     documents::InstanceDocument,
     head::Outcome,
-    history::{Execution as Origin, StateSelection},
+    history::Execution as Origin,
+    model::{ModelSettings, Privacy},
 };
 use time::{OffsetDateTime, macros::format_description};
 
 use crate::{
     arn::ExecutionArn,
     executor::Executor,
+    model_settings::{self, show_privacy, show_selection},
     started::Starter,
     step_functions::{Execution, StepFunctionsError},
 };
@@ -29,26 +31,36 @@ pub struct Sighted {
     pub follows_event_id: u64,
     /// How the instance ended.
     pub ended: Option<Outcome>,
-    /// Which of its events are states.
-    pub selection: StateSelection,
+    /// Which of its events are states, and what is told of their inputs.
+    pub settings: ModelSettings,
     /// What its states say of it.
     pub origin: Origin,
 }
 
-/// Instance, redrives before it, last event before it, how it ended, and its model's selection.
-type SightedRow = (Vec<u8>, i32, i64, Option<String>, String);
+/// Instance, redrives before it, last event before it, how it ended, its model's selection, and its privacy.
+type SightedRow = (Vec<u8>, i32, i64, Option<String>, String, String);
+
+/// What an execution runs.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Runs {
+    pub(crate) model: ModelId,
+    /// The deployed model, where that is another.
+    pub(crate) instead_of: Option<ModelId>,
+    /// Of the deployed model, or as asked where none is.
+    pub(crate) privacy: Privacy,
+}
 
 impl Executor {
-    /// Finds an execution in Postgres, or stores it. `selection` is taken if its model is not deployed.
+    /// Finds an execution in Postgres, or stores it. `settings` are taken if its model is not deployed, and nothing that is followed started it.
     ///
     /// # Errors
     /// Step Functions or the database does not answer.
-    pub async fn sight(&self, execution: &Execution, selection: StateSelection) -> eyre::Result<Sighted> {
+    pub async fn sight(&self, execution: &Execution, settings: ModelSettings) -> eyre::Result<Sighted> {
         if self.sighted(&execution.arn).await?.is_none() {
             let starter = self.starter_of(execution).await?;
-            let selection = starter.as_ref().map_or(selection, |starter| starter.selection);
-            let (model, deployed) = self.model_of(execution, selection).await?;
-            self.store_instances(slice::from_ref(execution), model, deployed, starter.as_ref()).await?;
+            let settings = starter.as_ref().map_or(settings, |starter| starter.settings);
+            let runs = self.model_of(execution, settings).await?;
+            self.store_instances(slice::from_ref(execution), runs, starter.as_ref()).await?;
         }
         self.sighted(&execution.arn).await?.ok_or_else(|| eyre::eyre!("execution {} was not stored", execution.arn))
     }
@@ -59,20 +71,20 @@ impl Executor {
     /// The database does not answer.
     pub(crate) async fn sighted(&self, arn: &ExecutionArn) -> eyre::Result<Option<Sighted>> {
         let row: Option<SightedRow> = sqlx::query_as(
-            "select i.instance_id, i.redrives, i.follows_event_id, i.ended_as, m.selection
+            "select i.instance_id, i.redrives, i.follows_event_id, i.ended_as, m.selection, i.privacy
              from executor.instance i join executor.model m using (model_id)
              where i.execution_arn = $1 order by i.redrives desc limit 1",
         )
         .bind(arn.as_str())
         .fetch_optional(&self.pool)
         .await?;
-        let Some((instance, redrives, follows_event_id, ended_as, selection)) = row else { return Ok(None) };
+        let Some((instance, redrives, follows_event_id, ended_as, selection, privacy)) = row else { return Ok(None) };
         Ok(Some(Sighted {
             instance: InstanceId::try_from(&instance[..])?,
             redrives: u32::try_from(redrives)?,
             follows_event_id: u64::try_from(follows_event_id)?,
             ended: ended_as.as_deref().map(parse_outcome).transpose()?,
-            selection: parse_selection(&selection)?,
+            settings: model_settings::parse(&selection, &privacy)?,
             origin: Origin {
                 model_name: arn.state_machine.clone(),
                 name: arn.name.clone(),
@@ -83,37 +95,35 @@ impl Executor {
     }
 
     /// The model that the execution runs: the deployed one if its definition is that, else the definition as it is, and the deployed one that it is not.
-    async fn model_of(
-        &self,
-        execution: &Execution,
-        selection: StateSelection,
-    ) -> eyre::Result<(ModelId, Option<ModelId>)> {
-        let deployed: Option<(Vec<u8>, Vec<u8>, String)> =
-            sqlx::query_as("select model_id, document, selection from executor.model where state_machine_arn = $1")
-                .bind(&execution.state_machine_arn)
-                .fetch_optional(&self.pool)
-                .await?;
+    async fn model_of(&self, execution: &Execution, settings: ModelSettings) -> eyre::Result<Runs> {
+        let deployed: Option<(Vec<u8>, Vec<u8>, String, String)> = sqlx::query_as(
+            "select model_id, document, selection, privacy from executor.model where state_machine_arn = $1",
+        )
+        .bind(&execution.state_machine_arn)
+        .fetch_optional(&self.pool)
+        .await?;
         let definition = match (self.engine.definition_of(execution.arn.as_str()).await, &deployed) {
             (Ok(definition), _) => definition.text.into_bytes(),
-            (Err(error @ StepFunctionsError::Call { .. }), Some((_, document, _))) => {
+            (Err(error @ StepFunctionsError::Call { .. }), Some((_, document, ..))) => {
                 tracing::warn!(execution = %execution.arn, %error, "taking the deployed model as what the execution runs");
                 document.clone()
             }
             (Err(error), _) => return Err(error).context("asking for the definition that the execution runs"),
         };
         let model = ModelId::of(&definition);
-        let Some((deployed, document, selected)) = deployed else {
-            self.store_model(model, &execution.arn.state_machine, &definition, selection).await?;
-            return Ok((model, None));
+        let Some((deployed, document, selection, privacy)) = deployed else {
+            self.store_model(model, &execution.arn.state_machine, &definition, settings).await?;
+            return Ok(Runs { model, instead_of: None, privacy: settings.privacy });
         };
         let deployed = ModelId::try_from(&deployed[..])?;
+        let settings = model_settings::parse(&selection, &privacy)?;
         if same_json(&document, &definition) {
-            return Ok((deployed, None));
+            return Ok(Runs { model: deployed, instead_of: None, privacy: settings.privacy });
         }
         tracing::warn!(execution = %execution.arn, %model, %deployed, "the execution runs another definition than the deployed model");
         metrics::counter!("runproof_executor_other_definitions_total").increment(1);
-        self.store_model(model, &execution.arn.state_machine, &definition, parse_selection(&selected)?).await?;
-        Ok((model, Some(deployed)))
+        self.store_model(model, &execution.arn.state_machine, &definition, settings).await?;
+        Ok(Runs { model, instead_of: Some(deployed), privacy: settings.privacy })
     }
 
     /// Stores a model that is not there yet.
@@ -122,37 +132,42 @@ impl Executor {
         model: ModelId,
         name: &str,
         document: &[u8],
-        selection: StateSelection,
+        settings: ModelSettings,
     ) -> eyre::Result<()> {
         sqlx::query(
-            "insert into executor.model (model_id, name, document, selection) values ($1, $2, $3, $4) on conflict (model_id) do nothing",
+            "insert into executor.model (model_id, name, document, selection, privacy) values ($1, $2, $3, $4, $5) on conflict (model_id) do nothing",
         )
         .bind(model.as_slice())
         .bind(name)
         .bind(document)
-        .bind(show_selection(selection))
+        .bind(show_selection(settings.selection))
+        .bind(show_privacy(settings.privacy))
         .execute(&self.pool)
         .await?;
         Ok(())
     }
 
-    /// Stores executions of one model, with what started them, as far as they are not stored.
+    /// Stores executions that run the same, with what started them, as far as they are not stored. They are private if their own model is, or the one
+    /// that was deployed, or the run that started them: what it knows becomes their input.
     pub(crate) async fn store_instances(
         &self,
         executions: &[Execution],
-        model: ModelId,
-        deployed: Option<ModelId>,
+        runs: Runs,
         starter: Option<&Starter>,
     ) -> eyre::Result<()> {
-        let document = |execution: &Execution| Ok(instance_document(execution, deployed, starter)?.to_bytes());
+        let Runs { model, instead_of, privacy } = runs;
+        let started_privately = starter.is_some_and(|starter| starter.settings.privacy == Privacy::Committed);
+        let document = |execution: &Execution| Ok(instance_document(execution, instead_of, starter)?.to_bytes());
         let documents = executions.iter().map(document).collect::<eyre::Result<Vec<_>>>()?;
         let ids: Vec<InstanceId> = documents.iter().map(|document| InstanceId::of(document)).collect();
         let begun = |execution: &Execution| from_epoch_ms(execution.started_at_ms);
         sqlx::query(
-            "insert into executor.instance (instance_id, model_id, execution_arn, parent_id, map_run_arn, document, started_at)
-             select e.instance_id, $1, e.arn, $2, e.map_run_arn, e.document, e.started_at
+            "insert into executor.instance (instance_id, model_id, execution_arn, parent_id, map_run_arn, document, started_at, privacy)
+             select e.instance_id, m.model_id, e.arn, $2, e.map_run_arn, e.document, e.started_at,
+                    case when $8 or m.privacy = 'committed' then 'committed' else 'published' end
              from unnest($3::bytea[], $4::text[], $5::text[], $6::bytea[], $7::timestamptz[])
-               as e(instance_id, arn, map_run_arn, document, started_at)
+               as e(instance_id, arn, map_run_arn, document, started_at), executor.model m
+             where m.model_id = $1
              on conflict do nothing",
         )
         .bind(model.as_slice())
@@ -162,6 +177,7 @@ impl Executor {
         .bind(executions.iter().map(|execution| execution.map_run_arn.clone()).collect::<Vec<_>>())
         .bind(documents)
         .bind(executions.iter().map(begun).collect::<Result<Vec<_>, _>>()?)
+        .bind(started_privately || privacy == Privacy::Committed)
         .execute(&self.pool)
         .await?;
         for (execution, instance) in executions.iter().zip(ids) {
@@ -173,7 +189,7 @@ impl Executor {
 
 fn instance_document(
     execution: &Execution,
-    deployed: Option<ModelId>,
+    instead_of: Option<ModelId>,
     starter: Option<&Starter>,
 ) -> eyre::Result<InstanceDocument> {
     Ok(InstanceDocument {
@@ -184,7 +200,7 @@ fn instance_document(
         start_date: rfc3339_ms(from_epoch_ms(execution.started_at_ms)?)?,
         state_machine_version_arn: execution.version_arn.clone(),
         state_machine_alias_arn: execution.alias_arn.clone(),
-        deployed_model: deployed.map(|model| model.to_string()),
+        deployed_model: instead_of.map(|model| model.to_string()),
         map_run_arn: execution.map_run_arn.clone(),
         parent: starter.map(Starter::parent),
         redrive: None,
@@ -205,21 +221,6 @@ pub(crate) fn rfc3339_ms(time: OffsetDateTime) -> eyre::Result<String> {
 fn same_json(document: &[u8], definition: &[u8]) -> bool {
     let parse = |bytes| serde_json::from_slice::<serde_json::Value>(bytes).ok();
     document == definition || parse(document).is_some_and(|value| Some(value) == parse(definition))
-}
-
-pub(crate) fn show_selection(selection: StateSelection) -> &'static str {
-    match selection {
-        StateSelection::Tasks => "tasks",
-        StateSelection::All => "all",
-    }
-}
-
-pub(crate) fn parse_selection(text: &str) -> eyre::Result<StateSelection> {
-    match text {
-        "tasks" => Ok(StateSelection::Tasks),
-        "all" => Ok(StateSelection::All),
-        _ => Err(eyre::eyre!("`{text}` is no selection of states")),
-    }
 }
 
 /// An outcome as it is stored.

@@ -4,10 +4,10 @@
 use std::collections::BTreeMap;
 
 use eyre::{OptionExt, bail};
-use runproof_protocol::{InstanceId, documents::Parent, history::StateSelection};
+use runproof_protocol::{InstanceId, documents::Parent, model::ModelSettings};
 use sqlx::PgConnection;
 
-use crate::{arn::ExecutionArn, executor::Executor, sight::parse_selection, step_functions::Execution};
+use crate::{arn::ExecutionArn, executor::Executor, model_settings, step_functions::Execution};
 
 /// A state that started something.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -16,21 +16,22 @@ pub(crate) struct Starter {
     pub(crate) instance: InstanceId,
     /// The event with which it was entered.
     pub(crate) event_id: u64,
-    /// Which events of the instance are states: what is started follows it, if it is of no deployed model.
-    pub(crate) selection: StateSelection,
+    /// Which events of the instance are states, and what is told of their inputs. What is started follows both if it is of no deployed model; if the
+    /// instance is private it is too, whatever it runs.
+    pub(crate) settings: ModelSettings,
 }
 
-/// A row of one: instance, event, and the selection of the instance's model.
-pub(crate) type StarterRow = (Vec<u8>, i64, String);
+/// A row of one: instance, event, the selection of the instance's model, and the instance's privacy.
+pub(crate) type StarterRow = (Vec<u8>, i64, String, String);
 
 impl TryFrom<StarterRow> for Starter {
     type Error = eyre::Report;
 
-    fn try_from((instance, event_id, selection): StarterRow) -> eyre::Result<Self> {
+    fn try_from((instance, event_id, selection, privacy): StarterRow) -> eyre::Result<Self> {
         Ok(Self {
             instance: InstanceId::try_from(&instance[..])?,
             event_id: u64::try_from(event_id)?,
-            selection: parse_selection(&selection)?,
+            settings: model_settings::parse(&selection, &privacy)?,
         })
     }
 }
@@ -75,7 +76,7 @@ impl Executor {
     /// The state that started an execution, if the history of one that is followed told so.
     pub(crate) async fn starter_of(&self, execution: &Execution) -> eyre::Result<Option<Starter>> {
         let row: Option<StarterRow> = sqlx::query_as(
-            "select s.instance_id, s.event_id, m.selection from executor.started s
+            "select s.instance_id, s.event_id, m.selection, i.privacy from executor.started s
              join executor.instance i using (instance_id) join executor.model m on m.model_id = i.model_id where s.arn = $1",
         )
         .bind(execution.map_run_arn.as_deref().unwrap_or(execution.arn.as_str()))

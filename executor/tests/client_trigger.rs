@@ -21,7 +21,7 @@ use runproof_executor::{
     site::{self, SiteSettings},
 };
 use runproof_nodes::Nodes;
-use runproof_protocol::{InstanceId, StateId, head::Registry, history::StateSelection};
+use runproof_protocol::{InstanceId, StateId, head::Registry, model::StateSelection};
 use runproof_stack::{Part, Ports, Stack, StackOptions, demo};
 use serde_json::Value;
 use tokio_util::sync::CancellationToken;
@@ -211,8 +211,10 @@ async fn clients_trigger_what_waits_and_strangers_do_not() -> eyre::Result<()> {
     let world = World::start().await?;
     identity_is_bound_once_and_renewal_keeps_history(&world).await?;
     let (participant, stranger) = (funded(&world.stack).await?, funded(&world.stack).await?);
-    let deployed =
-        world.executor.deploy("etl", demo::MODEL.as_bytes(), StateSelection::All, &[participant.address()]).await?;
+    let deployed = world
+        .executor
+        .deploy("etl", demo::MODEL.as_bytes(), StateSelection::All.into(), &[participant.address()])
+        .await?;
 
     let ask = world.waiting_run(deployed.model_id, "signed").await?;
     signed_requests_are_decided_once(&world, &ask, &participant, &stranger).await?;

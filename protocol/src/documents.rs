@@ -177,6 +177,9 @@ pub struct ProtocolRow {
     pub transaction_hash: String,
     /// URL of the state's document.
     pub state_data: String,
+    /// URL of the [disclosure](crate::commitment::Disclosure) of its input, if the model is private and that was disclosed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub input_data: Option<String>,
     /// Place in the instance, from 0.
     pub sequence: u64,
     /// Sequence number of the state it was entered from.

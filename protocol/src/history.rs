@@ -6,30 +6,11 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     StateId,
+    commitment::{Commitment, Salt},
     head::Outcome,
+    model::{ModelSettings, Privacy, StateSelection},
     trace::{Entry, TraceHasher, separator},
 };
-
-/// Which events of a history are states: a setting of the model.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum StateSelection {
-    /// `TaskStateEntered` only, as in the paper.
-    Tasks,
-    /// Every `…StateEntered`: Choice, Wait, Map, Parallel, Pass, Succeed and Fail too.
-    #[default]
-    All,
-}
-
-impl StateSelection {
-    /// Whether an event of this type is a state.
-    pub fn includes(self, event_type: &str) -> bool {
-        match self {
-            Self::Tasks => event_type == "TaskStateEntered",
-            Self::All => event_type.ends_with("StateEntered"),
-        }
-    }
-}
 
 /// What captured states say of their execution.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -62,6 +43,9 @@ pub struct HistoryEvent {
     /// ARN of the Map Run or execution that the event tells to have been started.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub starts: Option<String>,
+    /// By which a private model commits to the input. It is no part of what the engine tells, and is kept with the event from its capture on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub salt: Option<Salt>,
 }
 
 impl HistoryEvent {
@@ -117,13 +101,16 @@ pub enum HistoryError {
     /// A state without a name.
     #[error("history event {0} enters a state but names none")]
     Unnamed(u64),
+    /// An input that the trace would tell, of a model that is private.
+    #[error("history event {0} has an input and no salt to commit to it by")]
+    Unsalted(u64),
 }
 
 /// Captures the states of one execution, event by event.
 #[derive(Debug, Clone)]
 pub struct Capture {
     execution: Execution,
-    selection: StateSelection,
+    settings: ModelSettings,
     hasher: TraceHasher,
     count: u64,
     last_event_id: u64,
@@ -142,10 +129,10 @@ struct Reached {
 
 impl Capture {
     /// Nothing captured yet.
-    pub fn new(execution: Execution, selection: StateSelection) -> Self {
+    pub fn new(execution: Execution, settings: ModelSettings) -> Self {
         Self {
             execution,
-            selection,
+            settings,
             hasher: TraceHasher::default(),
             count: 0,
             last_event_id: 0,
@@ -154,8 +141,8 @@ impl Capture {
     }
 
     /// The part of an execution that follows this event, with a trace of its own.
-    pub fn after(execution: Execution, selection: StateSelection, last_event_id: u64) -> Self {
-        Self { last_event_id, ..Self::new(execution, selection) }
+    pub fn after(execution: Execution, settings: ModelSettings, last_event_id: u64) -> Self {
+        Self { last_event_id, ..Self::new(execution, settings) }
     }
 
     /// Id of the last event taken, 0 for none: the checkpoint to resume from.
@@ -176,9 +163,12 @@ impl Capture {
         if event.id <= self.last_event_id {
             return Err(HistoryError::Repeated { last: self.last_event_id, found: event.id });
         }
-        let is_state = self.selection.includes(&event.event_type);
+        let is_state = self.settings.selection.includes(&event.event_type);
         if is_state && event.state_name.is_none() {
             return Err(HistoryError::Unnamed(event.id));
+        }
+        if self.settings.privacy == Privacy::Committed && event.input.is_some() && event.salt.is_none() {
+            return Err(HistoryError::Unsalted(event.id));
         }
         let before = self.reached(event.previous_id);
         self.last_event_id = event.id;
@@ -238,7 +228,10 @@ impl Capture {
             client: Some(account.clone()),
             event_type: event.event_type.clone(),
             id: event.id.to_string(),
-            task_input: event.input.clone(),
+            task_input: match (&event.input, event.salt) {
+                (Some(input), Some(salt)) => Some(Commitment::to(input.as_bytes(), salt).to_string()),
+                (input, _) => input.clone(),
+            },
             task_output: None,
             task_input_detail: None,
             task_output_detail: None,
@@ -262,12 +255,13 @@ mod tests {
             state_name: Some(format!("S{id}")),
             input: Some("{}".into()),
             starts: None,
+            salt: None,
         }
     }
 
     fn capture(selection: StateSelection) -> Capture {
         let execution = Execution { model_name: "m".into(), name: "x".into(), region: "r".into(), account: "1".into() };
-        Capture::new(execution, selection)
+        Capture::new(execution, selection.into())
     }
 
     #[test]
@@ -317,7 +311,7 @@ mod tests {
     #[test]
     fn a_part_that_follows_has_a_trace_of_its_own_and_the_executions_event_ids() {
         let execution = capture(StateSelection::All).execution;
-        let mut capture = Capture::after(execution, StateSelection::All, 7);
+        let mut capture = Capture::after(execution, StateSelection::All.into(), 7);
         assert_eq!(capture.take(&event(7, 6, "ExecutionFailed")), Err(HistoryError::Repeated { last: 7, found: 7 }));
         assert_eq!(capture.take(&event(8, 7, "ExecutionRedriven")), Ok(None));
         let state = capture.take(&event(9, 8, "TaskStateEntered")).expect("in order").expect("a state");

@@ -10,6 +10,7 @@
 //! | 5 protocol linked | [`certificate::protocol_linked`] | the binding's signature |
 //! | content | [`content::content`] | published bytes |
 //! | content, of a root | [`leaves::reveal`] | published leaves |
+//! | content, of a private state's input | [`disclosure::disclosed`] | what was disclosed of it |
 //! | completeness | [`completeness::completeness`] | the published protocol, the proved head |
 //!
 //! Of the paper's own contract less can be said: [`itrex`].
@@ -17,6 +18,7 @@
 pub mod certificate;
 pub mod completeness;
 pub mod content;
+pub mod disclosure;
 pub mod existence;
 pub mod issuer;
 pub mod itrex;

@@ -126,6 +126,32 @@ pub enum Trust {
     OneNode,
 }
 
+/// What everybody can know of a state's input.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum InputSeen {
+    /// The trace tells it.
+    Published,
+    /// The trace commits to it, and it is not disclosed, or what was disclosed could not be confirmed.
+    Committed,
+    /// The trace commits to it, and what was disclosed is that.
+    Disclosed,
+}
+
+impl InputSeen {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Published, Self::Committed, Self::Disclosed];
+
+    /// The name in JSON and SQL.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Published => "published",
+            Self::Committed => "committed",
+            Self::Disclosed => "disclosed",
+        }
+    }
+}
+
 /// Verdict on one state.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StateVerdict {
@@ -139,6 +165,8 @@ pub struct StateVerdict {
     pub state_name: Option<String>,
     /// When it was entered, milliseconds since the Unix epoch, from the same document.
     pub entered_at_ms: Option<i64>,
+    /// What can be known of its input, from the same document and what was disclosed.
+    pub input: Option<InputSeen>,
     /// Block of its registration.
     pub block_number: u64,
     /// That block's time, Unix seconds.

@@ -4,7 +4,8 @@ use std::{fs, path::PathBuf};
 
 use runproof_protocol::{
     InstanceId, ModelId, StateId,
-    history::{Capture, Execution, HistoryEvent, StateSelection},
+    history::{Capture, Execution, HistoryEvent},
+    model::StateSelection,
     trace::Trace,
 };
 use serde_json::Value;
@@ -52,7 +53,7 @@ fn capturing_the_events_again_gives_the_published_bytes() {
         region: "us-east-1".into(),
         account: "726210406721".into(),
     };
-    let mut capture = Capture::new(execution, StateSelection::Tasks);
+    let mut capture = Capture::new(execution, StateSelection::Tasks.into());
     let mut trace = String::new();
     for (recorded, published_id) in recorded.states.iter().zip(protocol_hashes()) {
         let event = HistoryEvent {
@@ -63,6 +64,7 @@ fn capturing_the_events_again_gives_the_published_bytes() {
             state_name: Some(recorded.entry.state_name.clone()),
             input: recorded.entry.task_input.clone(),
             starts: None,
+            salt: None,
         };
         let state = capture.take(&event).expect("in order").expect("a state");
         trace.push_str(&state.part);

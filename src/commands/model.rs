@@ -1,12 +1,12 @@
-//! `runproof deploy` and `runproof import`: what is published and registered as a whole.
+//! `runproof deploy`, `runproof import` and `runproof disclose`: what is published.
 
 use eyre::{OptionExt, Result};
 use runproof_executor::import::Documents;
-use runproof_protocol::{ModelId, history::StateSelection};
+use runproof_protocol::model::StateSelection;
 
 use super::read;
 use crate::{
-    cli::{Deploy, Import, Recorded},
+    cli::{Deploy, Disclose, Import, Recorded},
     config::Config,
     roles,
 };
@@ -19,17 +19,29 @@ pub async fn deploy(config: &Config, deploy: &Deploy) -> Result<()> {
     let name = deploy.name.as_deref().unwrap_or_else(|| file_name.split('.').next().unwrap_or(file_name));
     let executor = roles::executor(config).await?;
     if deploy.dry_run {
-        println!("model       {}", ModelId::of(&bytes));
-        println!(
-            "would take {}",
-            executor.quote_deployment(name, &bytes, deploy.states.into(), &deploy.participants).await?
-        );
+        let (model, quote) = executor.quote_deployment(name, &bytes, deploy.settings(), &deploy.participants).await?;
+        println!("model       {model}");
+        println!("would take {quote}");
         return Ok(());
     }
-    let deployed = executor.deploy(name, &bytes, deploy.states.into(), &deploy.participants).await?;
+    let deployed = executor.deploy(name, &bytes, deploy.settings(), &deploy.participants).await?;
     println!("model          {}", deployed.model_id);
     println!("state machine  {}", deployed.state_machine_arn);
     println!("published at   {}/{}.json", config.site.public_url, deployed.model_id);
+    Ok(())
+}
+
+/// Discloses the input of a private state.
+pub async fn disclose(config: &Config, disclose: &Disclose) -> Result<()> {
+    let executor = roles::executor(config).await?;
+    let (instance, sequence) = (disclose.instance, disclose.sequence);
+    if disclose.print {
+        println!("{}", serde_json::to_string_pretty(&executor.disclosure(instance, sequence).await?)?);
+        return Ok(());
+    }
+    let disclosed = executor.disclose(instance, sequence).await?;
+    println!("state         {}", disclosed.state);
+    println!("published at  {}/{instance}/disclosures/{sequence}.json", config.site.public_url);
     Ok(())
 }
 

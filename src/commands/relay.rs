@@ -4,7 +4,7 @@ use std::time::SystemTime;
 
 use eyre::{Context, Result};
 use runproof_executor::{identity::send::connect, import, relay::SignedCall};
-use runproof_protocol::{head::Registry, history::StateSelection};
+use runproof_protocol::{head::Registry, model::StateSelection};
 
 use super::{identity, model::documents, read};
 use crate::{

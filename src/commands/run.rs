@@ -37,7 +37,7 @@ pub async fn start(config: &Config, run: &Run) -> Result<()> {
 /// Follows one or all executions, until the token is cancelled.
 pub async fn follow(config: &Config, follow: &Follow, token: CancellationToken) -> Result<()> {
     let scope = match &follow.execution {
-        Some(arn) => Scope::Execution(arn.parse::<ExecutionArn>()?.to_string(), follow.states.into()),
+        Some(arn) => Scope::Execution(arn.parse::<ExecutionArn>()?.to_string(), follow.settings()),
         None => Scope::All,
     };
     roles::follow(config, scope, token).await
@@ -47,7 +47,7 @@ pub async fn follow(config: &Config, follow: &Follow, token: CancellationToken) 
 pub async fn follow_once(config: &Config, follow: &Follow) -> Result<()> {
     let arn = follow.execution.as_deref().ok_or_eyre("--once needs the execution's ARN")?;
     arn.parse::<ExecutionArn>()?;
-    let instance = roles::executor(config).await?.follow_until_done(arn, follow.states.into()).await?;
+    let instance = roles::executor(config).await?.follow_until_done(arn, follow.settings()).await?;
     println!("instance  {instance}");
     Ok(())
 }

@@ -7,7 +7,7 @@ use runproof_executor::{
     Executor, Key,
     request::client::{self, Ask},
 };
-use runproof_protocol::{InstanceId, ModelId, history::StateSelection, verdict::Verdict};
+use runproof_protocol::{InstanceId, ModelId, model::StateSelection, verdict::Verdict};
 use runproof_stack::{Stack, demo};
 
 use crate::{config::Config, roles};
@@ -23,7 +23,7 @@ const PATIENCE: Duration = Duration::from_secs(180);
 pub async fn deploy(config: &Config, client: &Key) -> Result<(Executor, ModelId)> {
     let executor = roles::executor(config).await?;
     let model = demo::MODEL.as_bytes();
-    let deployed = executor.deploy("orders-etl", model, StateSelection::All, &[client.address()]).await?;
+    let deployed = executor.deploy("orders-etl", model, StateSelection::All.into(), &[client.address()]).await?;
     println!("deployed the model {}", deployed.model_id);
     Ok((executor, deployed.model_id))
 }

@@ -2,6 +2,7 @@
 
 use runproof_protocol::{
     InstanceId,
+    commitment::Commitment,
     documents::InstanceDocument,
     verdict::{Check, Status, Verdict},
 };
@@ -101,6 +102,44 @@ fn map_run() -> Vec<Recording> {
     [recording(MACHINE, "run", None, parent)].into_iter().chain((0..ITEMS).map(child)).collect()
 }
 
+/// A task of one execution that starts another.
+fn nested() -> [Recording; 2] {
+    let start = json!({
+        "Type": "Task",
+        "Resource": "arn:aws:states:::states:startExecution",
+        "Parameters": { "StateMachineArn": format!("{ARN}:stateMachine:inner") },
+        "End": true,
+    });
+    let outer = json!({ "StartAt": "Nest", "States": { "Nest": start } });
+    let inner = json!({ "StartAt": "Rinse", "States": { "Rinse": { "Type": "Pass", "End": true } } });
+    let started = json!({
+        "type": "TaskSucceeded",
+        "taskSucceededEventDetails": {
+            "resourceType": "states",
+            "resource": "startExecution",
+            "output": json!({ "ExecutionArn": format!("{ARN}:execution:inner:run") }).to_string(),
+        },
+    });
+    let events_of_outer = vec![
+        (0.0, bare("ExecutionStarted")),
+        (0.0, entered("Task", "Nest")),
+        (0.1, started),
+        (0.1, exited("Task", "Nest")),
+        (0.1, bare("ExecutionSucceeded")),
+    ];
+    let events_of_inner = vec![
+        (0.1, bare("ExecutionStarted")),
+        (0.1, entered("Pass", "Rinse")),
+        (0.1, exited("Pass", "Rinse")),
+        (0.1, bare("ExecutionSucceeded")),
+    ];
+    let of = |machine, definition: Value, events| Recording {
+        definition: definition.to_string(),
+        ..recording(machine, "run", None, events)
+    };
+    [of("outer", outer, events_of_outer), of("inner", inner, events_of_inner)]
+}
+
 /// An instance's id and document, and the checks of it that its site passes.
 async fn documents(world: &World) -> Vec<(InstanceId, InstanceDocument)> {
     let sql = "select document from executor.instance order by ordinal";
@@ -163,6 +202,39 @@ fn executions_of_a_map_run_are_listed_and_not_described_one_by_one() {
         let recorded = followed(Pace::Ended).await;
         let calls = ["DescribeExecution", "DescribeStateMachineForExecution"].map(|action| recorded.calls_of(action));
         assert_eq!(calls, [1, 2], "the parent; and for the definition, the parent and one of the children");
+    });
+}
+
+#[test]
+fn what_private_runs_start_is_private_whatever_its_own_model_says() {
+    harness::run(async {
+        let (map_run, nested) = (map_run(), nested());
+        let models = [(&map_run[0], "committed"), (&nested[0], "committed"), (&nested[1], "published")];
+        let models = models.map(|(run, privacy)| (run.state_machine_arn.clone(), run.definition.clone(), privacy));
+        let recorded = Recorded::serve(map_run.into_iter().chain(nested).collect(), Pace::Ended).await;
+        let recorded = recorded.expect("a free port");
+        let world = World::builder().aws_endpoint_url(recorded.url()).build().await;
+        for (arn, definition, privacy) in models {
+            let name = arn.rsplit(':').next().expect("a name");
+            let model = world.file("model.asl.json", definition);
+            world.runproof(&["deploy", &model.to_string_lossy(), "--name", name, "--privacy", privacy]).await;
+        }
+        let _roles = ["site", "index", "follow"].map(|role| world.start(&[role]));
+        all_ended(&world, ITEMS + 3).await;
+
+        let documents = documents(&world).await;
+        let (inner, document) = documents.iter().find(|(_, run)| run.state_machine_arn.ends_with("inner")).expect("it");
+        assert!(document.parent.is_some(), "{document:?}");
+        for (instance, _) in &documents {
+            let url = format!("{}/{instance}/trace.json", world.site_url);
+            let trace: Vec<Value> = world.http().get(url).send().await.expect("sent").json().await.expect("a trace");
+            let committed = |entry: &Value| Commitment::read(entry["task_input"].as_str()?);
+            assert!(!trace.is_empty() && trace.iter().all(|entry| committed(entry).is_some()), "{trace:?}");
+        }
+        for instance in [inner, &documents[ITEMS].0] {
+            let (verdict, passed) = world.verify(*instance, &[]).await;
+            assert!(passed, "{verdict:#?}");
+        }
     });
 }
 

@@ -24,6 +24,7 @@ mod nodes;
 mod operations;
 mod page;
 mod paper_run;
+mod private;
 mod quarantine;
 mod relay;
 mod reorganisation;

@@ -23,7 +23,7 @@ pub async fn call(action: &str, request: Value) -> Value {
 }
 
 /// What the binary says when it refuses.
-async fn refused(world: &World, arguments: &[&str]) -> String {
+pub async fn refused(world: &World, arguments: &[&str]) -> String {
     let mut command = world.command(arguments);
     let output = tokio::task::spawn_blocking(move || command.output()).await.expect("it runs").expect("it runs");
     assert!(!output.status.success(), "{arguments:?} was not refused");

@@ -1,9 +1,12 @@
 //! The documents of a run, read from its issuer's site and hashed.
 
+use std::collections::BTreeMap;
+
 use alloy::primitives::B256;
 use futures::{StreamExt, stream};
 use runproof_protocol::{
     InstanceId, StateId,
+    commitment::{Claim, Disclosure},
     documents::{InstanceProtocol, Leaves, engine, named_instances},
     head::Range,
     id::sha256,
@@ -39,7 +42,12 @@ pub(crate) struct Documents {
     pub(crate) named: Vec<InstanceId>,
     /// One for each registered state, in order.
     pub(crate) states: Vec<Sourced<PublishedState>>,
+    /// What is claimed by the disclosures that the protocol tells of, by sequence number of the state; `Err` says why what was read is none.
+    pub(crate) disclosures: BTreeMap<u64, Disclosed>,
 }
+
+/// Without the data itself, which may be large.
+pub(crate) type Disclosed = Sourced<Result<Claim, String>>;
 
 /// The run's protocol; `Err` inside says why what was read is none.
 pub(crate) type Protocol = Reading<Result<InstanceProtocol, String>>;
@@ -88,7 +96,7 @@ pub(crate) async fn reveal(site: &Reading<Site>, run: &mut RegisteredRun) -> Vec
 }
 
 impl Documents {
-    pub(crate) async fn read(site: &Reading<Site>, run: &RegisteredRun) -> Self {
+    pub(crate) async fn read(site: &Reading<Site>, protocol: &Protocol, run: &RegisteredRun) -> Self {
         let model = hashed(bytes(site, format!("{}.json", run.proved.model)).await);
         let instance = bytes(site, format!("{}/instance.json", run.instance)).await;
         let registered = instance.reading.read().filter(|bytes| InstanceId::of(bytes) == run.instance);
@@ -96,14 +104,34 @@ impl Documents {
         let named = registered.map(|bytes| named_instances(bytes)).unwrap_or_default();
         let instance = hashed(instance);
         let registered: Vec<RegisteredState> = run.states().collect();
+        let disclosures = disclosures(site, protocol, run.instance, &registered).await;
         let states = if registered.len() > MOST_STATE_DOCUMENTS {
             of_trace(site, run.instance, &registered).await
         } else {
             let documents = registered.into_iter().map(|state| of_document(site, state.state));
             stream::iter(documents).buffered(CONCURRENCY).collect().await
         };
-        Self { model, instance, engine, named, states }
+        Self { model, instance, engine, named, states, disclosures }
     }
+}
+
+async fn disclosures(
+    site: &Reading<Site>,
+    protocol: &Protocol,
+    instance: InstanceId,
+    registered: &[RegisteredState],
+) -> BTreeMap<u64, Disclosed> {
+    let Some(Ok(protocol)) = protocol.read() else { return BTreeMap::new() };
+    let row = |state: &RegisteredState| protocol.instance_protocol.get(usize::try_from(state.sequence).ok()?);
+    let told = registered.iter().filter(|state| row(state).is_some_and(|row| row.input_data.is_some()));
+    let told: Vec<u64> = told.map(|state| state.sequence).collect();
+    let read = told.into_iter().map(|sequence| async move {
+        let path = format!("{instance}/disclosures/{sequence}.json");
+        let Sourced { source, reading } = bytes(site, path).await;
+        let told = reading.map(|bytes| serde_json::from_slice::<Disclosure>(&bytes).map_err(|error| error.to_string()));
+        (sequence, Sourced { source, reading: told.map(|told| told.map(|told| told.claim())) })
+    });
+    stream::iter(read).buffered(CONCURRENCY).collect().await
 }
 
 /// A document's bytes, and where they were read.

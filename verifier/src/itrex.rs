@@ -128,6 +128,7 @@ impl Chain {
             predecessor: None,
             state_name: None,
             entered_at_ms: None,
+            input: None,
             block_number: log.block_number.unwrap_or_default(),
             block_timestamp_s: self.time_of(log).await?,
             transaction_hash: log.transaction_hash.unwrap_or_default(),

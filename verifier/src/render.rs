@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use runproof_protocol::verdict::{Check, Finding, Status, Verdict, worst};
+use runproof_protocol::verdict::{Check, Finding, InputSeen, Status, Verdict, worst};
 use serde_json::{Value, json};
 use time::{OffsetDateTime, macros::format_description};
 
@@ -11,6 +11,7 @@ pub fn table(verdict: &Verdict) -> String {
     let mut out = String::new();
     heading(&mut out, verdict);
     rows(&mut out, verdict);
+    inputs(&mut out, verdict);
     for check in Check::ALL {
         summary(&mut out, verdict, check);
     }
@@ -83,6 +84,15 @@ fn rows(out: &mut String, verdict: &Verdict) {
         }
     }
     out.push('\n');
+}
+
+/// How much of a private run is disclosed; nothing of one that is published.
+fn inputs(out: &mut String, verdict: &Verdict) {
+    let seen = |input| verdict.states.iter().filter(|state| state.input == Some(input)).count();
+    let (committed, disclosed) = (seen(InputSeen::Committed), seen(InputSeen::Disclosed));
+    if committed + disclosed > 0 {
+        let _ = writeln!(out, "Inputs are private: {committed} committed to, {disclosed} disclosed and confirmed.\n");
+    }
 }
 
 fn summary(out: &mut String, verdict: &Verdict, check: Check) {

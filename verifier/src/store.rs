@@ -4,7 +4,7 @@ use alloy::primitives::Address;
 use eyre::WrapErr;
 use runproof_protocol::{
     InstanceId,
-    verdict::{Finding, Verdict},
+    verdict::{Finding, InputSeen, Verdict},
 };
 use sqlx::{PgConnection, PgPool, types::Json};
 use time::OffsetDateTime;
@@ -160,13 +160,15 @@ async fn write_states(connection: &mut PgConnection, verdict: &Verdict) -> eyre:
     let statuses: Vec<&str> = states.iter().map(|state| verdict.state_status(state).name()).collect();
     let names: Vec<Option<String>> = states.iter().map(|state| state.state_name.as_deref().map(without_nul)).collect();
     let entered: Vec<Option<i64>> = states.iter().map(|state| state.entered_at_ms).collect();
+    let inputs: Vec<Option<&str>> = states.iter().map(|state| state.input.map(InputSeen::name)).collect();
     let findings: Vec<Json<_>> = states.iter().map(|state| Json(storable(&state.findings))).collect();
     sqlx::query(
-        "insert into verdict.state (issuer, instance_id, sequence, state_id, status, state_name, entered_at_ms, findings, predecessor)
-         select $1, $2, * from unnest($3::bigint[], $4::bytea[], $5::text[], $6::text[], $7::bigint[], $8::jsonb[], $9::bigint[])
+        "insert into verdict.state (issuer, instance_id, sequence, state_id, status, state_name, entered_at_ms, findings, predecessor, input)
+         select $1, $2, * from unnest($3::bigint[], $4::bytea[], $5::text[], $6::text[], $7::bigint[], $8::jsonb[], $9::bigint[], $10::text[])
          on conflict (issuer, instance_id, sequence) do update set
             state_id = excluded.state_id, status = excluded.status, state_name = excluded.state_name,
-            entered_at_ms = excluded.entered_at_ms, findings = excluded.findings, predecessor = excluded.predecessor",
+            entered_at_ms = excluded.entered_at_ms, findings = excluded.findings, predecessor = excluded.predecessor,
+            input = excluded.input",
     )
     .bind(verdict.issuer.as_slice())
     .bind(verdict.instance.as_slice())
@@ -177,6 +179,7 @@ async fn write_states(connection: &mut PgConnection, verdict: &Verdict) -> eyre:
     .bind(entered)
     .bind(findings)
     .bind(predecessors)
+    .bind(inputs)
     .execute(&mut *connection)
     .await
     .wrap_err("writing verdicts of states")?;

@@ -11,18 +11,18 @@ use runproof_protocol::{
         certificate::{self, BoundCertificate, PresentedCertificate},
         completeness,
         content::{self, PublishedState},
-        existence, issuer,
+        disclosure, existence, issuer,
         issuer::EnsRecords,
         registered::{RegisteredRun, RegisteredState},
     },
-    verdict::{Finding, StateVerdict, Trust, Verdict},
+    verdict::{Finding, InputSeen, StateVerdict, Status, Trust, Verdict},
 };
 
 use crate::{
     Settings, VerifyError,
     certificate::presented,
     chain::{Chain, Pinned},
-    documents::{self, Documents, Protocol, Sourced},
+    documents::{self, Disclosed, Documents, Protocol, Sourced},
     ens, itrex,
     site::{self, Site},
 };
@@ -100,7 +100,7 @@ impl Evidence {
         let Self { at, run, .. } = &self;
         let checked_at_s = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
         let existence = chain.existence(at, run).await?;
-        let documents = Documents::read(&self.site, run).await;
+        let documents = Documents::read(&self.site, &self.protocol, run).await;
         let ens_source = format!("ENS on chain {}, block {}", run.registry.chain_id, at.reference.number);
         let mut findings = vec![
             existence::model_and_instance_exist(
@@ -122,7 +122,7 @@ impl Evidence {
         findings.push(self.completeness(&documents));
         let folds = run.folds_to_proved_head();
         let states = run.states().zip(&documents.states).zip(certificate_then).map(|((state, read), certificate)| {
-            let mut verdict = judge_state(run, &state, folds, read);
+            let mut verdict = judge_state(run, &state, folds, read, documents.disclosures.get(&state.sequence));
             verdict.findings.extend(certificate);
             verdict
         });
@@ -201,22 +201,30 @@ fn judge_state(
     state: &RegisteredState,
     folds: bool,
     read: &Sourced<PublishedState>,
+    told: Option<&Disclosed>,
 ) -> StateVerdict {
     let hash = read.reading.as_ref().map(|published| published.id.0);
     let entry = read.reading.read().filter(|published| published.id == state.state);
-    let (state_name, entered_at_ms) = entry.and_then(|published| published.entry.clone()).unzip();
+    let entry = entry.and_then(|published| published.entry.as_ref());
+    let disclosed = told.map(|told| disclosure::disclosed(run.instance, state, entry, &told.reading, &told.source));
+    let confirmed = disclosed.as_ref().is_some_and(|finding| finding.status == Status::Passed);
+    let mut findings =
+        vec![existence::state_exists(run, state, folds), content::content(state.state.0, &hash, &read.source)];
+    findings.extend(disclosed);
     StateVerdict {
         sequence: state.sequence,
         state: state.state,
         predecessor: state.predecessor,
-        state_name,
-        entered_at_ms,
+        state_name: entry.map(|entry| entry.state_name.clone()),
+        entered_at_ms: entry.map(|entry| entry.entered_at_ms),
+        input: entry.map(|entry| match entry.committed {
+            None => InputSeen::Published,
+            Some(_) if confirmed => InputSeen::Disclosed,
+            Some(_) => InputSeen::Committed,
+        }),
         block_number: state.block_number,
         block_timestamp_s: state.block_timestamp_s,
         transaction_hash: state.transaction_hash,
-        findings: vec![
-            existence::state_exists(run, state, folds),
-            content::content(state.state.0, &hash, &read.source),
-        ],
+        findings,
     }
 }

@@ -164,6 +164,22 @@ impl InstanceVerdict {
     }
 }
 
+/// What everybody can know of a state's input.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Enum)]
+#[graphql(remote = "protocol::InputSeen")]
+pub(crate) enum InputSeen {
+    /// The trace tells it.
+    Published,
+    /// The trace commits to it, and it is not disclosed, or what was disclosed could not be confirmed.
+    Committed,
+    /// The trace commits to it, and what was disclosed is that.
+    Disclosed,
+}
+
+fn input_seen(stored: &str) -> Option<InputSeen> {
+    protocol::InputSeen::ALL.into_iter().find(|seen| seen.name() == stored).map(InputSeen::from)
+}
+
 /// The last verdict on a state.
 #[derive(Debug, SimpleObject)]
 pub(crate) struct StateVerdict {
@@ -171,6 +187,8 @@ pub(crate) struct StateVerdict {
     status: VerdictStatus,
     /// Its own checks, then those of the instance.
     findings: Vec<Finding>,
+    /// What everybody can know of its input; null where its document could not be read.
+    input: Option<InputSeen>,
     /// The chain was read as of this block.
     as_of_block: VerdictBlock,
     /// When the web was read, RFC 3339 in UTC.
@@ -185,6 +203,7 @@ impl StateVerdict {
         Ok(Self {
             status: VerdictStatus::named(&state.status),
             findings,
+            input: state.input.as_deref().and_then(input_seen),
             as_of_block: instance.as_of_block,
             checked_at: instance.checked_at,
         })

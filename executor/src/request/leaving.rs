@@ -39,6 +39,7 @@ mod tests {
             state_name: None,
             input: None,
             starts: None,
+            salt: None,
         };
         types.iter().map(event).collect()
     }

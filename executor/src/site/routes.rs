@@ -22,7 +22,7 @@ use super::{
     leaves::Leaves,
 };
 use crate::{
-    protocol_document,
+    disclosure, protocol_document,
     request::{inbox::Decision, published, rules::MAX_PAYLOAD, signed::SignedRequest},
 };
 
@@ -48,6 +48,7 @@ pub(super) fn router(settings: SiteSettings) -> Router {
         .route("/{instance}/requests.json", get(requests))
         .route("/{instance}/roots/{file}", get(leaves))
         .route("/{instance}/proof/{file}", get(proof))
+        .route("/{instance}/disclosures/{file}", get(disclosed))
         .fallback(async || Failure::NotFound)
         .layer(DefaultBodyLimit::max(MAX_BODY))
         .layer(TimeoutLayer::with_status_code(StatusCode::REQUEST_TIMEOUT, DEADLINE))
@@ -123,6 +124,18 @@ async fn proof(
     let sequence = sequence(&file)?;
     let leaves = Leaves::containing(&site.database, id(&name)?, sequence).await?.ok_or(Failure::NotFound)?;
     let bytes = serde_json::to_vec(&leaves.proof(&site.database, sequence).await?)?;
+    Ok(bytes_document(&asked, &hex::encode(sha256(&bytes)), Lifetime::Changing, bytes))
+}
+
+/// `/<instance>/disclosures/<sequence>.json`: salt and input of a private state, if they were disclosed.
+async fn disclosed(
+    State(site): State<Site>,
+    Path((name, file)): Path<(String, String)>,
+    asked: HeaderMap,
+) -> Result<Response, Failure> {
+    let sequence = sequence(&file)?.unsigned_abs();
+    let told = disclosure::published(&site.database, id(&name)?, sequence).await?.ok_or(Failure::NotFound)?;
+    let bytes = serde_json::to_vec(&told)?;
     Ok(bytes_document(&asked, &hex::encode(sha256(&bytes)), Lifetime::Changing, bytes))
 }
 

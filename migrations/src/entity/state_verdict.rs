@@ -27,6 +27,8 @@ pub struct Model {
     pub predecessor: Option<i64>,
     /// List of `protocol::verdict::Finding`: what concerns this state alone.
     pub findings: Json,
+    /// `published`, `committed` or `disclosed`: what can be known of its input.
+    pub input: Option<String>,
 }
 
 /// It stands alone.

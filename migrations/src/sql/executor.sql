@@ -6,6 +6,7 @@ create table executor.model (
     name               text not null,
     document           bytea not null,                 -- as published: SHA-256 of it is the id
     selection          text not null check (selection in ('tasks', 'all')),
+    privacy            text not null check (privacy in ('published', 'committed')),  -- of its states' inputs
     state_machine_arn  text,                           -- null for an imported model
     created_at         timestamptz not null default now()
 );
@@ -19,6 +20,7 @@ create table executor.instance (
     map_run_arn     text,                              -- the Map Run that did
     redrives        integer not null default 0,        -- each redrive of an execution begins an instance that continues the one before
     document        bytea not null,
+    privacy         text not null check (privacy in ('published', 'committed')),  -- of its states' inputs, decided when it was sighted
     follows_event_id bigint not null default 0,        -- last event of the instance that it continues
     last_event_id   bigint not null default 0,         -- checkpoint in the execution's history
     ended_as        text check (ended_as in ('succeeded', 'failed', 'timed_out', 'aborted')),  -- null while it runs
@@ -54,7 +56,8 @@ create table executor.started (
 create table executor.history_event (
     instance_id   bytea not null references executor.instance,
     event_id      bigint not null,
-    event         json not null,                       -- protocol::history::HistoryEvent; json, for jsonb refuses \u0000
+    event         json not null,                       -- protocol::history::HistoryEvent; json, for jsonb refuses \u0000. With the salt of a
+                                                       -- private input: it is nowhere else, and without it the commitment cannot be opened
     primary key (instance_id, event_id)
 );
 
@@ -71,6 +74,15 @@ create table executor.state (
     primary key (instance_id, sequence)
 );
 create index state_id on executor.state (state_id);
+
+-- Private states whose inputs the site tells: by the event's salt.
+create table executor.disclosure (
+    instance_id   bytea not null,
+    sequence      bigint not null,
+    disclosed_at  timestamptz not null default now(),
+    primary key (instance_id, sequence),
+    foreign key (instance_id, sequence) references executor.state
+);
 
 -- Each transaction is stored, signed, before it is sent, so that it can be sent again after a crash or a reorganisation.
 create table executor.transaction (

@@ -33,6 +33,7 @@ create table verdict.state (
     entered_at_ms      bigint,
     findings           jsonb not null,
     predecessor        bigint,                -- sequence of the state it was entered from
+    input              text check (input in ('published', 'committed', 'disclosed')),  -- what can be known of its input; null where its document could not be read
     primary key (issuer, instance_id, sequence),
     foreign key (issuer, instance_id) references verdict.instance on delete cascade
 );

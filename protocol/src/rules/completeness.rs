@@ -214,10 +214,10 @@ fn altered_entries(
     registered.iter().zip(states).find_map(|(registered, state)| {
         let row = row_of(registered, published)?;
         let state = state.as_ref().filter(|state| state.id == row.state_hash)?;
-        let (name, entered_at_ms) = state.entry.as_ref()?;
+        let entry = state.entry.as_ref()?;
         let fields = [
-            ("state_name", name.clone(), row.state_name.clone()),
-            ("entered_at_ms", entered_at_ms.to_string(), row.entered_at_ms.to_string()),
+            ("state_name", entry.state_name.clone(), row.state_name.clone()),
+            ("entered_at_ms", entry.entered_at_ms.to_string(), row.entered_at_ms.to_string()),
         ];
         let (field, registered, published) = fields.into_iter().find(|(_, known, told)| known != told)?;
         Some(Altered { row: row.sequence, field, registered, published })

@@ -6,6 +6,7 @@ use crate::{
     InstanceId, ModelId,
     documents::{Termination, bare_address},
     head::{Batch, Outcome, Range, Registry, shorten_predecessors},
+    rules::content::PublishedEntry,
     rules::registered::{ProvedInstance, RegisteredBatch, RegisteredTermination},
     verdict::Status,
 };
@@ -88,6 +89,7 @@ fn row(state: RegisteredState) -> ProtocolRow {
         client_address: bare_address(ISSUER),
         transaction_hash: bare_hash(state.transaction_hash),
         state_data: String::new(),
+        input_data: None,
         sequence: state.sequence,
         predecessor: state.predecessor,
         batch: state.batch,
@@ -228,8 +230,10 @@ fn block_that_the_node_does_not_know_decides_nothing() {
 #[test]
 fn name_that_differs_from_the_states_document_fails() {
     let run = run(&[1], true);
-    let state =
-        |name: &str| Some(PublishedState { id: StateId::of(&0u64.to_be_bytes()), entry: Some((name.into(), 5)) });
+    let state = |name: &str| {
+        let entry = PublishedEntry { state_name: name.into(), entered_at_ms: 5, committed: None };
+        Some(PublishedState { id: StateId::of(&0u64.to_be_bytes()), entry: Some(entry) })
+    };
     let judged = |name| completeness(&run, NEWEST, &Reading::Read(Ok(protocol(&run))), &[state(name)], "url");
     assert_eq!(judged("S0").status, Status::Passed);
     failed_with(&judged("Approve"), "row 0: state_name");

@@ -8,6 +8,7 @@ use serde::de::IgnoredAny;
 use super::{Question, Reading};
 use crate::{
     StateId,
+    commitment::Commitment,
     trace::{Entry, TraceHasher},
     verdict::{Check, Finding},
 };
@@ -28,8 +29,19 @@ pub fn content(expected: B256, hash: &Reading<B256>, source: &str) -> Finding {
 pub struct PublishedState {
     /// Hash of the bytes.
     pub id: StateId,
-    /// Its name and when it was entered (milliseconds since the Unix epoch), if the bytes are a trace.
-    pub entry: Option<(String, i64)>,
+    /// What it tells of itself, if the bytes are a trace.
+    pub entry: Option<PublishedEntry>,
+}
+
+/// What a state's own entry in a trace tells of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PublishedEntry {
+    /// Its name in the model.
+    pub state_name: String,
+    /// When it was entered, milliseconds since the Unix epoch.
+    pub entered_at_ms: i64,
+    /// What stands in place of its input, if the model is private.
+    pub committed: Option<Commitment>,
 }
 
 impl PublishedState {
@@ -48,7 +60,7 @@ impl PublishedState {
         let mut begun = 0;
         while let Some(value) = next_value(bytes, begun) {
             let id = hasher.append(&bytes[begun..value.end]);
-            states.push(Self { id, entry: serde_json::from_slice(&bytes[value.clone()]).ok().and_then(named) });
+            states.push(Self { id, entry: serde_json::from_slice(&bytes[value.clone()]).ok().and_then(told) });
             begun = value.end;
         }
         states
@@ -67,8 +79,12 @@ fn next_value(bytes: &[u8], begun: usize) -> Option<Range<usize>> {
     Some(start..start + values.byte_offset())
 }
 
-fn named(entry: Entry) -> Option<(String, i64)> {
-    Some((entry.state_name, entry.timestamp.parse().ok()?))
+fn told(entry: Entry) -> Option<PublishedEntry> {
+    Some(PublishedEntry {
+        entered_at_ms: entry.timestamp.parse().ok()?,
+        committed: entry.task_input.as_deref().and_then(Commitment::read),
+        state_name: entry.state_name,
+    })
 }
 
 #[cfg(test)]
@@ -77,6 +93,10 @@ mod tests {
 
     use super::*;
     use crate::{id::sha256, verdict::Status};
+
+    fn entry(name: &str) -> PublishedEntry {
+        PublishedEntry { state_name: name.into(), entered_at_ms: 5, committed: None }
+    }
 
     proptest! {
         #[test]
@@ -102,7 +122,7 @@ mod tests {
     fn altered_document_names_nothing() {
         let bytes = br#"[{"state_id": "m-x-2", "model_id": "m", "instance_id": "x", "state_name": "S", "timestamp": "5", "type": "T", "id": "2"}]"#;
         let registered = StateId::of(bytes);
-        assert_eq!(PublishedState::of_document(bytes, registered).entry, Some(("S".into(), 5)));
+        assert_eq!(PublishedState::of_document(bytes, registered).entry, Some(entry("S")));
         assert_eq!(PublishedState::of_document(bytes, StateId::of(b"another")).entry, None);
     }
 
@@ -124,7 +144,7 @@ mod tests {
                 let document = trace(&names[..=k]);
                 let own = PublishedState::of_document(document.as_bytes(), StateId::of(document.as_bytes()));
                 prop_assert_eq!(&own, &state);
-                prop_assert_eq!(state.entry, Some((names[k].clone(), 5)));
+                prop_assert_eq!(state.entry, Some(entry(&names[k])));
             }
         }
 

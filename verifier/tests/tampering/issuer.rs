@@ -24,9 +24,11 @@ use runproof_contracts::{
 use runproof_nodes::Nodes;
 use runproof_protocol::{
     InstanceId, ModelId, StateId,
+    commitment::Salt,
     documents::{InstanceProtocol, Leaves, ProtocolRow, REGISTER_STATE, Termination, bare_address, bare_hash},
     head::{Batch, Outcome, Registry, default_predecessor},
-    history::{Capture, CapturedState, Execution, HistoryEvent, StateSelection},
+    history::{Capture, CapturedState, Execution, HistoryEvent},
+    model::{ModelSettings, Privacy},
 };
 use runproof_stack::{CHAIN_ID, namehash};
 use runproof_verifier::Settings;
@@ -99,21 +101,29 @@ impl Issuer {
 
     /// An honest issuer of a run of this length.
     pub async fn honest_with(states: usize) -> Self {
-        let issuer = Self::registered(states, false).await;
+        let issuer = Self::registered(states, false, Privacy::Published).await;
         issuer.make_known().await;
         issuer
     }
 
     /// The same, but that the chain tells only the root of the second batch.
     pub async fn honest_by_root() -> Self {
-        let issuer = Self::registered(STATES, true).await;
+        let issuer = Self::registered(STATES, true, Privacy::Published).await;
+        issuer.make_known().await;
+        issuer
+    }
+
+    /// The same, of a model whose traces only commit to inputs.
+    pub async fn honest_and_private() -> Self {
+        let issuer = Self::registered(STATES, false, Privacy::Committed).await;
         issuer.make_known().await;
         issuer
     }
 
     /// The same, but that the run's document names a parent, which is not registered.
     pub async fn honest_child(parent: InstanceId) -> Self {
-        let issuer = Self::registered_as(format!(r#"{{"parent": "{parent}"}}"#), STATES, false).await;
+        let document = format!(r#"{{"parent": "{parent}"}}"#);
+        let issuer = Self::registered_as(document, STATES, false, Privacy::Published).await;
         issuer.make_known().await;
         issuer
     }
@@ -126,14 +136,14 @@ impl Issuer {
 
     /// The run is registered and published; there is neither binding nor name.
     pub async fn unbound() -> Self {
-        Self::registered(STATES, false).await
+        Self::registered(STATES, false, Privacy::Published).await
     }
 
-    async fn registered(states: usize, by_root: bool) -> Self {
-        Self::registered_as(r#"{"name": "run"}"#.to_owned(), states, by_root).await
+    async fn registered(states: usize, by_root: bool, privacy: Privacy) -> Self {
+        Self::registered_as(r#"{"name": "run"}"#.to_owned(), states, by_root, privacy).await
     }
 
-    async fn registered_as(instance: String, states: usize, by_root: bool) -> Self {
+    async fn registered_as(instance: String, states: usize, by_root: bool, privacy: Privacy) -> Self {
         let chain = stack().await.chain().expect("started");
         let registry = chain.deploy_registry().await.expect("the contract deploys");
         let number = NUMBER.fetch_add(1, Ordering::Relaxed);
@@ -144,7 +154,7 @@ impl Issuer {
             site: Site::start().await,
             model: ModelId::of(&model_bytes),
             instance: InstanceId::of(&instance_bytes),
-            states: captured(states),
+            states: captured(states, privacy),
             name: format!("issuer{number}.runproof.eth"),
             registry: Registry { chain_id: CHAIN_ID, address: registry.address },
             start_block: registry.deployed_at_block,
@@ -304,6 +314,7 @@ impl Issuer {
             client_address: bare_address(issuer),
             transaction_hash: bare_hash(receipt.transaction_hash),
             state_data: format!("{}/{}.json", self.site.url, state.id),
+            input_data: None,
             sequence: state.sequence,
             predecessor: default_predecessor(state.sequence),
             batch,
@@ -385,15 +396,20 @@ async fn fund(provider: &DynProvider, account: Address) {
     assert!(sent.get_receipt().await.expect("the transfer is mined").status());
 }
 
+/// Input of every state.
+pub const INPUT: &str = "{\"é\": \"\\\"\"}";
+/// What a private run commits to it by.
+pub const SALT: Salt = Salt(B256::repeat_byte(7));
+
 /// The states of a run of this length.
-fn captured(length: usize) -> Vec<CapturedState> {
+fn captured(length: usize, privacy: Privacy) -> Vec<CapturedState> {
     let execution = Execution {
         model_name: "model".into(),
         name: "run".into(),
         region: "us-east-1".into(),
         account: "123456789012".into(),
     };
-    let mut capture = Capture::new(execution, StateSelection::All);
+    let mut capture = Capture::new(execution, ModelSettings { privacy, ..ModelSettings::default() });
     (1..=length as u64)
         .map(|id| HistoryEvent {
             id,
@@ -401,8 +417,9 @@ fn captured(length: usize) -> Vec<CapturedState> {
             event_type: "TaskStateEntered".into(),
             timestamp_ms: 1_678_443_189_000 + id as i64,
             state_name: Some(format!("S{}", id - 1)),
-            input: Some("{\"é\": \"\\\"\"}".into()),
+            input: Some(INPUT.into()),
             starts: None,
+            salt: (privacy == Privacy::Committed).then_some(SALT),
         })
         .map(|event| capture.take(&event).expect("in order").expect("a state"))
         .collect()

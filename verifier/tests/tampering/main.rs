@@ -2,6 +2,7 @@
 
 mod issuer;
 mod judged;
+mod private;
 mod roots;
 mod site;
 mod suite;
