@@ -7,6 +7,7 @@ use eyre::{Context, Result};
 use runproof_executor::{
     AwsCredentials, AwsSettings, Executor, Scope,
     identity::certificate::{CERTIFICATE, KEY},
+    mask::AccountMask,
     request::Requests,
     site::{self, SiteSettings},
 };
@@ -29,7 +30,7 @@ pub async fn executor_settings(config: &Config) -> Result<runproof_executor::Set
         registry: config.chain.registry,
         registry_deployed_at_block: config.chain.registry_deployed_at_block,
         postgres_url: config.postgres.url.clone(),
-        aws: aws_settings(&config.aws),
+        aws: aws_settings(&config.aws)?,
         signer: identity::key(config).await?,
         public_url: config.site.public_url.clone(),
         poll_interval,
@@ -49,15 +50,16 @@ pub async fn executor_settings(config: &Config) -> Result<runproof_executor::Set
 }
 
 /// Where AWS is.
-pub fn aws_settings(aws: &Aws) -> AwsSettings {
+pub fn aws_settings(aws: &Aws) -> Result<AwsSettings> {
     let key = aws.access_key_id.clone().zip(aws.secret_access_key.clone());
-    AwsSettings {
+    Ok(AwsSettings {
         endpoint_url: aws.endpoint_url.as_ref().map(ToString::to_string),
         region: aws.region.clone(),
         credentials: key.map(|(access_key_id, secret_access_key)| AwsCredentials { access_key_id, secret_access_key }),
         role_arn: aws.role_arn.clone(),
         quotas: aws.quotas.clone(),
-    }
+        mask: AccountMask::new(aws.masked_accounts.clone()).wrap_err("aws.masked_accounts")?,
+    })
 }
 
 /// An executor on a migrated database.

@@ -11,10 +11,10 @@ use sqlx::PgConnection;
 use crate::{
     executor::Executor,
     holes::{Hole, HoleWatch},
-    salt::salted,
     sight::Sighted,
     started,
     step_functions::StepFunctionsError,
+    withheld::withheld,
 };
 
 /// Why nothing was captured; the checkpoint is unchanged.
@@ -161,10 +161,11 @@ impl Tracked {
         if self.sighted.ended.is_some() || (events.is_empty() && ended.is_none()) {
             return Ok(0);
         }
-        let events = salted(events, self.sighted.settings.privacy);
+        let (privacy, mask) = (self.sighted.settings.privacy, &executor.settings.aws.mask);
+        let events: Vec<_> = events.iter().map(|event| withheld(event, privacy, mask)).collect();
         let mut capture = self.capture.clone();
         let (mut states, mut starts) = (Vec::new(), BTreeMap::new());
-        for event in &*events {
+        for event in &events {
             states.extend(capture.take(event)?);
             if let Some(arn) = &event.starts {
                 // One that is done again after a redrive was perhaps entered before it.

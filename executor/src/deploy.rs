@@ -1,8 +1,11 @@
 //! Deploys a model: identified, created on Step Functions, stored for publication, registered.
 
+use std::borrow::Cow;
+
 use alloy::primitives::Address;
 use eyre::Context;
 use runproof_protocol::{ModelId, model::ModelSettings};
+use serde::de::IgnoredAny;
 
 use crate::{
     arn::ExecutionArn, chain::Quote, executor::Executor, hint, model_settings, open::Open, plan::Registration,
@@ -23,6 +26,9 @@ pub enum DeployError {
     /// Not text, or not a JSON object.
     #[error("the model is not a JSON object in UTF-8: give a state machine in the Amazon States Language")]
     NotJson,
+    /// With the account masked, it would be no JSON.
+    #[error("the model has a masked account number as a number of JSON: write it as text, in quotation marks")]
+    AccountAsNumber,
     /// The selection decides over state ids, so it cannot change.
     #[error(
         "model {model} was deployed with the selection `{stored}`, which decides over the ids of its states: keep it, or deploy a changed file"
@@ -57,7 +63,7 @@ pub enum DeployError {
 }
 
 impl Executor {
-    /// Deploys the model in these bytes as state machine `name`; `participants` may request transitions of the issuer's runs. Returns when the
+    /// Deploys the model in these bytes, which are published with account numbers masked, as state machine `name`; `participants` may request transitions of the issuer's runs. Returns when the
     /// registration is included. Harmless to repeat.
     ///
     /// # Errors
@@ -69,12 +75,12 @@ impl Executor {
         settings: ModelSettings,
         participants: &[Address],
     ) -> eyre::Result<Deployed> {
-        let definition = definition(bytes)?;
-        let model_id = ModelId::of(bytes);
+        let (definition, document) = self.read_model(bytes)?;
+        let model_id = ModelId::of(document.as_bytes());
         self.require_deployable(model_id, name, settings).await?;
         // Stored, and so published, only when the engine has taken it.
         let state_machine_arn = self.engine.create_state_machine(name, definition).await?;
-        self.store_model(model_id, name, bytes, settings).await?;
+        self.store_model(model_id, name, document.as_bytes(), settings).await?;
         self.store_deployment(model_id, name, &state_machine_arn, participants).await?;
         self.register_until_done(Open::Model(model_id)).await.context("registering the model")?;
         tracing::info!(%model_id, state_machine_arn, "model deployed");
@@ -92,8 +98,7 @@ impl Executor {
         settings: ModelSettings,
         participants: &[Address],
     ) -> eyre::Result<(ModelId, Quote)> {
-        definition(bytes)?;
-        let model = ModelId::of(bytes);
+        let model = self.model_id(bytes)?;
         self.require_deployable(model, name, settings).await?;
         let mut plan = Vec::new();
         if self.chain.model_block(model).await?.is_none() {
@@ -106,6 +111,25 @@ impl Executor {
         }
         let calls = plan.iter().map(|registration| registration.call(self.chain.issuer)).collect();
         Ok((model, self.chain.quote(calls).await?))
+    }
+
+    /// The id of the model in these bytes, deployed or not: that of what is published of it.
+    ///
+    /// # Errors
+    /// What is no model, or is none with account numbers masked.
+    pub fn model_id(&self, bytes: &[u8]) -> Result<ModelId, DeployError> {
+        let (_, document) = self.read_model(bytes)?;
+        Ok(ModelId::of(document.as_bytes()))
+    }
+
+    /// The definition in these bytes, and the document that is published of it.
+    fn read_model<'a>(&self, bytes: &'a [u8]) -> Result<(&'a str, Cow<'a, str>), DeployError> {
+        let definition = definition(bytes)?;
+        let document = self.settings.aws.mask.apply(definition);
+        match serde_json::from_str::<IgnoredAny>(&document) {
+            Ok(_) => Ok((definition, document)),
+            Err(_) => Err(DeployError::AccountAsNumber),
+        }
     }
 
     async fn require_deployable(&self, model: ModelId, name: &str, settings: ModelSettings) -> eyre::Result<()> {

@@ -130,9 +130,10 @@ impl Executor {
 
     /// What AWS calls the state machine associated with the Map Run: all of its executions run it.
     async fn model_of_map_run(&self, map_run: &mut MapRun, execution: &Execution) -> eyre::Result<ModelId> {
-        let definition = self.engine.definition_of(execution.arn.as_str()).await?.text.into_bytes();
-        let model = ModelId::of(&definition);
-        self.store_model(model, &execution.arn.state_machine, &definition, map_run.starter.settings).await?;
+        let definition = self.engine.definition_of(execution.arn.as_str()).await?.text;
+        let document = self.settings.aws.mask.apply(&definition);
+        let model = ModelId::of(document.as_bytes());
+        self.store_model(model, &execution.arn.state_machine, document.as_bytes(), map_run.starter.settings).await?;
         sqlx::query("update executor.started set model_id = $2 where arn = $1")
             .bind(&map_run.arn)
             .bind(model.as_slice())

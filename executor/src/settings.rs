@@ -6,7 +6,7 @@ use alloy::primitives::Address;
 use aws_config::timeout::TimeoutConfig;
 use runproof_nodes::Nodes;
 
-use crate::{key::Key, quota::QuotaSettings};
+use crate::{key::Key, mask::AccountMask, quota::QuotaSettings};
 
 /// Settings of one executor. One key belongs to one executor.
 #[derive(Clone)]
@@ -66,6 +66,8 @@ pub struct AwsSettings {
     pub role_arn: String,
     /// Quotas that differ from AWS's default.
     pub quotas: QuotaSettings,
+    /// Account numbers that are not published.
+    pub mask: AccountMask,
 }
 
 /// An access key.

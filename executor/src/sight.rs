@@ -15,6 +15,7 @@ use time::{OffsetDateTime, macros::format_description};
 use crate::{
     arn::ExecutionArn,
     executor::Executor,
+    mask::AccountMask,
     model_settings::{self, show_privacy, show_selection},
     started::Starter,
     step_functions::{Execution, StepFunctionsError},
@@ -37,8 +38,8 @@ pub struct Sighted {
     pub origin: Origin,
 }
 
-/// Instance, redrives before it, last event before it, how it ended, its model's selection, and its privacy.
-type SightedRow = (Vec<u8>, i32, i64, Option<String>, String, String);
+/// Instance, redrives before it, last event before it, how it ended, its model's selection, its privacy, and its document.
+type SightedRow = (Vec<u8>, i32, i64, Option<String>, String, String, Vec<u8>);
 
 /// What an execution runs.
 #[derive(Debug, Clone, Copy)]
@@ -71,26 +72,26 @@ impl Executor {
     /// The database does not answer.
     pub(crate) async fn sighted(&self, arn: &ExecutionArn) -> eyre::Result<Option<Sighted>> {
         let row: Option<SightedRow> = sqlx::query_as(
-            "select i.instance_id, i.redrives, i.follows_event_id, i.ended_as, m.selection, i.privacy
+            "select i.instance_id, i.redrives, i.follows_event_id, i.ended_as, m.selection, i.privacy, i.document
              from executor.instance i join executor.model m using (model_id)
              where i.execution_arn = $1 order by i.redrives desc limit 1",
         )
         .bind(arn.as_str())
         .fetch_optional(&self.pool)
         .await?;
-        let Some((instance, redrives, follows_event_id, ended_as, selection, privacy)) = row else { return Ok(None) };
+        let Some((instance, redrives, follows_event_id, ended_as, selection, privacy, document)) = row else {
+            return Ok(None);
+        };
+        // As the instance was published: the mask may have been another then.
+        let document: InstanceDocument = serde_json::from_slice(&document)?;
+        let arn: ExecutionArn = document.execution_arn.parse()?;
         Ok(Some(Sighted {
             instance: InstanceId::try_from(&instance[..])?,
             redrives: u32::try_from(redrives)?,
             follows_event_id: u64::try_from(follows_event_id)?,
             ended: ended_as.as_deref().map(parse_outcome).transpose()?,
             settings: model_settings::parse(&selection, &privacy)?,
-            origin: Origin {
-                model_name: arn.state_machine.clone(),
-                name: arn.name.clone(),
-                region: arn.region.clone(),
-                account: arn.account.clone(),
-            },
+            origin: Origin { model_name: arn.state_machine, name: arn.name, region: arn.region, account: arn.account },
         }))
     }
 
@@ -102,8 +103,9 @@ impl Executor {
         .bind(&execution.state_machine_arn)
         .fetch_optional(&self.pool)
         .await?;
+        let mask = &self.settings.aws.mask;
         let definition = match (self.engine.definition_of(execution.arn.as_str()).await, &deployed) {
-            (Ok(definition), _) => definition.text.into_bytes(),
+            (Ok(definition), _) => mask.apply(&definition.text).into_owned().into_bytes(),
             (Err(error @ StepFunctionsError::Call { .. }), Some((_, document, ..))) => {
                 tracing::warn!(execution = %execution.arn, %error, "taking the deployed model as what the execution runs");
                 document.clone()
@@ -155,9 +157,9 @@ impl Executor {
         runs: Runs,
         starter: Option<&Starter>,
     ) -> eyre::Result<()> {
-        let Runs { model, instead_of, privacy } = runs;
+        let (Runs { model, instead_of, privacy }, mask) = (runs, &self.settings.aws.mask);
         let started_privately = starter.is_some_and(|starter| starter.settings.privacy == Privacy::Committed);
-        let document = |execution: &Execution| Ok(instance_document(execution, instead_of, starter)?.to_bytes());
+        let document = |execution: &Execution| Ok(instance_document(execution, instead_of, starter, mask)?.to_bytes());
         let documents = executions.iter().map(document).collect::<eyre::Result<Vec<_>>>()?;
         let ids: Vec<InstanceId> = documents.iter().map(|document| InstanceId::of(document)).collect();
         let begun = |execution: &Execution| from_epoch_ms(execution.started_at_ms);
@@ -191,17 +193,19 @@ fn instance_document(
     execution: &Execution,
     instead_of: Option<ModelId>,
     starter: Option<&Starter>,
+    mask: &AccountMask,
 ) -> eyre::Result<InstanceDocument> {
+    let masked = |text: &str| mask.apply(text).into_owned();
     Ok(InstanceDocument {
-        execution_arn: execution.arn.to_string(),
-        state_machine_arn: execution.state_machine_arn.clone(),
-        name: execution.arn.name.clone(),
+        execution_arn: masked(execution.arn.as_str()),
+        state_machine_arn: masked(&execution.state_machine_arn),
+        name: masked(&execution.arn.name),
         status: "RUNNING".into(),
         start_date: rfc3339_ms(from_epoch_ms(execution.started_at_ms)?)?,
-        state_machine_version_arn: execution.version_arn.clone(),
-        state_machine_alias_arn: execution.alias_arn.clone(),
+        state_machine_version_arn: execution.version_arn.as_deref().map(masked),
+        state_machine_alias_arn: execution.alias_arn.as_deref().map(masked),
         deployed_model: instead_of.map(|model| model.to_string()),
-        map_run_arn: execution.map_run_arn.clone(),
+        map_run_arn: execution.map_run_arn.as_deref().map(masked),
         parent: starter.map(Starter::parent),
         redrive: None,
     })

@@ -34,13 +34,19 @@ fn may_start(definition: &Value, state_machine_arn: &str) -> bool {
     }
 }
 
-/// Whether a task names this state machine, or a version or alias of it, or takes its name from its input.
+/// Whether a task names this state machine, or a version or alias of it, or takes its name from its input. Accounts are not compared: they may be masked
+/// in a definition.
 fn is_target(task: &Value, state_machine_arn: &str) -> bool {
     let named = ["Parameters", "Arguments"].iter().find_map(|field| task[*field]["StateMachineArn"].as_str());
     named.filter(|named| named.starts_with("arn:")).is_none_or(|named| {
-        let versions = named.strip_prefix(state_machine_arn);
-        versions.is_some_and(|version| version.is_empty() || version.starts_with(':'))
+        let version = resource(state_machine_arn).and_then(|machine| resource(named)?.strip_prefix(machine));
+        version.is_some_and(|version| version.is_empty() || version.starts_with(':'))
     })
+}
+
+/// What an ARN says after the account.
+fn resource(arn: &str) -> Option<&str> {
+    arn.splitn(6, ':').nth(5)
 }
 
 impl Executor {
@@ -82,6 +88,8 @@ mod tests {
         let start = "arn:aws:states:::states:startExecution.sync:2";
         assert!(starts(start, json!({"StateMachineArn": CHILD})));
         assert!(starts(start, json!({"StateMachineArn": format!("{CHILD}:7")})));
+        let masked = "arn:aws:states:us-east-1:000000000000:stateMachine:child";
+        assert!(starts(start, json!({"StateMachineArn": masked})));
         assert!(!starts(start, json!({"StateMachineArn": format!("{CHILD}ren")})));
         assert!(!starts("arn:aws:states:::lambda:invoke", json!({"StateMachineArn": CHILD})));
     }

@@ -168,6 +168,7 @@ fn settings(stack: &Stack, signer: Key, site_url: &str) -> eyre::Result<Settings
             }),
             role_arn: "arn:aws:iam::123456789012:role/demo".into(),
             quotas: Default::default(),
+            mask: Default::default(),
         },
         signer,
         public_url: site_url.to_owned(),

@@ -49,7 +49,7 @@ pub async fn key(config: &Config) -> Result<Key> {
     let identity = &config.identity;
     match (&identity.kms_key, &identity.private_key) {
         (Some(_), Some(_)) => bail!("`kms_key` and `private_key` are both set: remove one of them"),
-        (Some(name), None) => Key::kms(&roles::aws_settings(&config.aws), name).await,
+        (Some(name), None) => Key::kms(&roles::aws_settings(&config.aws)?, name).await,
         (None, Some(key)) => {
             tracing::warn!("the key is taken from the configuration in plain text: for development only");
             let signer = key.parse::<PrivateKeySigner>();

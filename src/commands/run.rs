@@ -87,7 +87,7 @@ async fn model_id(executor: &Executor, model: &str) -> Result<ModelId> {
     }
     let path = Path::new(model);
     if path.is_file() {
-        return Ok(ModelId::of(&read(path)?));
+        return Ok(executor.model_id(&read(path)?)?);
     }
     executor
         .model_named(model)

@@ -133,6 +133,8 @@ pub struct Aws {
     pub secret_access_key: Option<String>,
     /// Quotas of Step Functions' API by the name of the action, where they differ from AWS's default.
     pub quotas: QuotaSettings,
+    /// Account numbers that stand as 000000000000 in all that is published. Set before the first deployment: ids follow from it.
+    pub masked_accounts: Vec<String>,
 }
 
 impl Default for Aws {
@@ -144,6 +146,7 @@ impl Default for Aws {
             access_key_id: None,
             secret_access_key: None,
             quotas: QuotaSettings::new(),
+            masked_accounts: Vec::new(),
         }
     }
 }

@@ -12,18 +12,18 @@ use serde_json::{Value, json};
 use crate::harness::{self, World, eventually};
 
 /// Items of the Map.
-const ITEMS: usize = 90;
-const MACHINE: &str = "etl";
+pub const ITEMS: usize = 90;
+pub const MACHINE: &str = "etl";
 const ARN: &str = "arn:aws:states:us-east-1:123456789012";
 /// A moment in 2026, Unix seconds.
 const START_S: f64 = 1_767_225_600.0;
 
-fn map_run_arn() -> String {
+pub fn map_run_arn() -> String {
     format!("{ARN}:mapRun:{MACHINE}/Each:0a1b")
 }
 
 /// A Map that runs each item as an execution of its own.
-fn distributed_map() -> String {
+pub fn distributed_map() -> String {
     let processor = json!({
         "ProcessorConfig": { "Mode": "DISTRIBUTED", "ExecutionType": "STANDARD" },
         "StartAt": "Wash",
@@ -73,7 +73,7 @@ fn recording(machine: &str, name: &str, map_run_arn: Option<String>, events: Vec
 }
 
 /// Parent and children, of which one begins after the other.
-fn map_run() -> Vec<Recording> {
+pub fn map_run() -> Vec<Recording> {
     let started = json!({ "type": "MapRunStarted", "mapRunStartedEventDetails": { "mapRunArn": map_run_arn() } });
     let parent = vec![
         (0.0, bare("ExecutionStarted")),
@@ -141,14 +141,14 @@ fn nested() -> [Recording; 2] {
 }
 
 /// An instance's id and document, and the checks of it that its site passes.
-async fn documents(world: &World) -> Vec<(InstanceId, InstanceDocument)> {
+pub async fn documents(world: &World) -> Vec<(InstanceId, InstanceDocument)> {
     let sql = "select document from executor.instance order by ordinal";
     let documents: Vec<Vec<u8>> = sqlx::query_scalar(sql).fetch_all(&world.pool).await.expect("rows");
     let read = |bytes: Vec<u8>| (InstanceId::of(&bytes), serde_json::from_slice(&bytes).expect("a document"));
     documents.into_iter().map(read).collect()
 }
 
-async fn all_ended(world: &World, count: usize) {
+pub async fn all_ended(world: &World, count: usize) {
     eventually("all ends are indexed", async || {
         let sql = "select count(*) from journal.termination where retracted_by is null";
         let ended: i64 = sqlx::query_scalar(sql).fetch_one(&world.pool).await.expect("a number");

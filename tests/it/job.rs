@@ -60,7 +60,7 @@ fn a_run_that_a_client_approves_is_verified_everywhere() {
 }
 
 /// The run and the sequence number of its waiting state, once that is registered.
-async fn waiting(world: &World) -> Option<(InstanceId, u64)> {
+pub async fn waiting(world: &World) -> Option<(InstanceId, u64)> {
     let registered = "select s.instance_id, s.sequence from executor.state s join journal.state j using (state_id)
         where s.name = $1 and j.retracted_by is null";
     let row: Option<(Vec<u8>, i64)> =

@@ -20,6 +20,7 @@ mod itrex;
 mod job;
 mod kafka;
 mod keys;
+mod masked;
 mod nodes;
 mod operations;
 mod page;
