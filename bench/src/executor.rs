@@ -47,13 +47,13 @@ impl Bench {
 
     /// One execution of so many states, which has ended: how long it takes to read, capture and register it.
     pub async fn long(&self, states: usize, block_s: u64) -> Result<Figures> {
-        let recording = recordings::counted("long", 0, states);
+        let recording = Recording::counted("long", 0, states);
         self.recorded(&format!("long_{states}"), vec![recording], Pace::Ended, block_s).await
     }
 
     /// So many executions that have ended, on an engine that answers at once: the executor and the chain alone.
     pub async fn many(&self, executions: usize, states: usize, block_s: u64) -> Result<Figures> {
-        let recordings = (0..executions).map(|nth| recordings::counted("many", nth, states)).collect();
+        let recordings = (0..executions).map(|nth| Recording::counted("many", nth, states)).collect();
         self.recorded("many", recordings, Pace::Ended, block_s).await
     }
 

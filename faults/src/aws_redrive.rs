@@ -120,6 +120,14 @@ fn id(event: &Value) -> u64 {
 }
 
 async fn events(emulator: &Emulator, arn: &str) -> std::result::Result<Vec<Value>, axum::response::Response> {
-    let mut answer = emulator.ask("GetExecutionHistory", &json!({ "executionArn": arn })).await?;
-    Ok(answer["events"].as_array_mut().map(std::mem::take).unwrap_or_default())
+    let mut events = Vec::new();
+    let mut request = json!({ "executionArn": arn, "maxResults": 1_000 });
+    loop {
+        let mut answer = emulator.ask("GetExecutionHistory", &request).await?;
+        events.append(answer["events"].as_array_mut().unwrap_or(&mut Vec::new()));
+        match answer["nextToken"].take() {
+            Value::Null => return Ok(events),
+            token => request["nextToken"] = token,
+        }
+    }
 }

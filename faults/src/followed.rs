@@ -3,9 +3,11 @@
 use std::collections::BTreeSet;
 
 use alloy::primitives::{Address, U256};
-use eyre::{Result, WrapErr, ensure};
+use aws_config::SdkConfig;
+use eyre::{OptionExt, Result, WrapErr, ensure};
 use rand::{Rng, SeedableRng, rngs::StdRng};
 use runproof_executor::identity::keystore;
+use runproof_stack::Recording;
 use serde_json::Value;
 use tokio::process::Command;
 
@@ -44,21 +46,39 @@ impl<'a> Followed<'a> {
     /// No execution yet.
     pub(crate) async fn new(ground: &'a Ground, random: &mut StdRng, model: &Value) -> Result<Self> {
         let world = World::new(ground).await?;
-        let engine = ground.engine().await?;
+        let (engine, name) = (ground.engine().await?.sdk_config(), world.name.clone());
+        Self::on(world, random, engine, &name, &model.to_string()).await
+    }
+
+    /// An execution that is told of, and does not really run.
+    pub(crate) async fn recorded(ground: &'a Ground, random: &mut StdRng, url: &str, told: &Recording) -> Result<Self> {
+        let engine = ground.engine().await?.sdk_config().to_builder().endpoint_url(url).build();
+        let name = told.state_machine_arn.rsplit(':').next().unwrap_or_default();
+        Self::on(World::new(ground).await?, random, &engine, name, &told.definition).await
+    }
+
+    async fn on(
+        world: World<'a>,
+        random: &mut StdRng,
+        engine: &SdkConfig,
+        name: &str,
+        definition: &str,
+    ) -> Result<Self> {
         let issuer = keystore::create(&world.folder.join("identity"), PASSWORD)?.address();
         let chain = world.chain()?;
         chain.fund(issuer, U256::from(10).pow(U256::from(20))).await?;
-        let proxy = AwsProxy::start(engine.endpoint_url(), StdRng::seed_from_u64(random.random())).await?;
+        let url = engine.endpoint_url().ok_or_eyre("an engine has a URL")?.to_owned();
+        let proxy = AwsProxy::start(url, StdRng::seed_from_u64(random.random())).await?;
         let sections =
             format!("[identity]\npassword = \"{PASSWORD}\"\n[aws]\nendpoint_url = \"{}\"\n{SECTIONS}", proxy.url());
         world.detour(&Detours { sections, ..Detours::default() })?;
         let miner = Miner::start(chain.provider().clone(), StdRng::seed_from_u64(random.random()));
-        let through = engine.sdk_config().to_builder().endpoint_url(proxy.url()).build();
-        let (engine, client) = (aws_sdk_sfn::Client::new(engine.sdk_config()), aws_sdk_sfn::Client::new(&through));
+        let through = engine.to_builder().endpoint_url(proxy.url()).build();
+        let (engine, client) = (aws_sdk_sfn::Client::new(engine), aws_sdk_sfn::Client::new(&through));
         let mut followed = Self { world, proxy, issuer, miner, engine, client, state_machine: String::new() };
         let file = followed.world.folder.join("model.asl.json");
-        std::fs::write(&file, model.to_string())?;
-        followed.command(&["deploy", &file.to_string_lossy(), "--name", &followed.world.name]).await?;
+        std::fs::write(&file, definition)?;
+        followed.command(&["deploy", &file.to_string_lossy(), "--name", name]).await?;
         let sql = "select state_machine_arn from executor.model";
         followed.state_machine = sqlx::query_scalar(sql).fetch_one(&followed.world.pool).await?;
         Ok(followed)
@@ -110,6 +130,15 @@ impl<'a> Followed<'a> {
             Ok(found.status.as_str() != "RUNNING")
         };
         self.world.until("the execution ends", stopped).await
+    }
+
+    /// Waits until so many events are captured, of all executions together.
+    pub(crate) async fn captured(&self, events: u64) -> Result<()> {
+        let captured = || async {
+            let sql = "select count(*) from executor.history_event";
+            Ok(self.world.number(sql).await? >= events as i64)
+        };
+        self.world.until("events are captured", captured).await
     }
 
     /// All executions there are.

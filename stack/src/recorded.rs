@@ -14,6 +14,7 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 
 use crate::aws_json::{accepted, refused};
 
+mod counted;
 mod map_run;
 
 /// One execution as it is served.

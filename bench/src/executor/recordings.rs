@@ -3,67 +3,13 @@
 use runproof_stack::Recording;
 use serde_json::{Value, json};
 
-/// A moment in 2026; all that counts is that time passes.
-const START_S: f64 = 1_767_225_600.0;
-
-/// A workflow that counts.
-const COUNT: &str = r#"{"StartAt": "Count", "States": {
-  "Count": {"Type": "Pass", "Next": "Enough?"},
-  "Enough?": {"Type": "Choice", "Choices": [{"Variable": "$.enough", "BooleanEquals": true, "Next": "Done"}], "Default": "Count"},
-  "Done": {"Type": "Succeed"}}}"#;
-
-/// An execution of so many states, each with a little input, with as large pages as AWS gives.
-pub(super) fn counted(machine: &str, nth: usize, states: usize) -> Recording {
-    let region = "arn:aws:states:us-east-1:123456789012";
-    Recording {
-        execution_arn: format!("{region}:execution:{machine}:run-{nth:05}"),
-        state_machine_arn: format!("{region}:stateMachine:{machine}"),
-        map_run_arn: None,
-        definition: COUNT.to_owned(),
-        start_date: START_S,
-        status: "SUCCEEDED".to_owned(),
-        events: events(nth, states),
-        page: 1_000,
-    }
-}
-
 /// An execution of four states that waits between the second and the third.
 pub(super) fn waiting(seconds: u32) -> Recording {
-    let mut recording = counted("waiting", 0, 4);
+    let mut recording = Recording::counted("waiting", 0, 4);
     for event in recording.events.iter_mut().skip(4) {
         event["timestamp"] = json!(event["timestamp"].as_f64().unwrap_or_default() + f64::from(seconds));
     }
     recording
-}
-
-fn events(nth: usize, states: usize) -> Vec<Value> {
-    let mut events = vec![json!({
-        "type": "ExecutionStarted",
-        "executionStartedEventDetails": { "input": "{}", "roleArn": "arn:aws:iam::123456789012:role/recorded" },
-    })];
-    for number in 0..states {
-        let (name, kind) = match number {
-            last if last + 1 == states => ("Done", "Succeed"),
-            even if even % 2 == 0 => ("Count", "Pass"),
-            _ => ("Enough?", "Choice"),
-        };
-        let data = json!({ "run": nth, "number": number, "enough": false }).to_string();
-        events.push(json!({
-            "type": format!("{kind}StateEntered"),
-            "stateEnteredEventDetails": { "name": name, "input": data, "inputDetails": { "truncated": false } },
-        }));
-        events.push(json!({
-            "type": format!("{kind}StateExited"),
-            "stateExitedEventDetails": { "name": name, "output": data, "outputDetails": { "truncated": false } },
-        }));
-    }
-    events.push(json!({ "type": "ExecutionSucceeded", "executionSucceededEventDetails": { "output": "{}" } }));
-    for (place, event) in events.iter_mut().enumerate() {
-        event["id"] = json!(place + 1);
-        event["previousEventId"] = json!(place);
-        event["timestamp"] = json!(START_S + place as f64 / 1_000.0);
-    }
-    events
 }
 
 /// A workflow of so many steps, one after the other.

@@ -7,15 +7,15 @@ use std::{
 
 use eyre::{OptionExt, Result};
 use rand::{Rng, rngs::StdRng};
+use runproof_stack::{Pace, Recorded, Recording};
 use serde_json::{Value, json};
 
 use super::p99;
 use crate::{aws_proxy::Manners, followed::Followed, ground::Ground, line::Outcome};
 
-/// Events that an iteration of [`long`] adds; a history ends at 25,000.
-const EVENTS_AN_ITEM: u64 = 6;
-/// Events besides.
-const EVENTS_AROUND: u64 = 6;
+/// The execution's start and its end.
+const EVENTS_AROUND: u64 = 2;
+const EVENTS_A_STATE: u64 = 2;
 /// An execution that is followed is looked at so often at least, and each look takes its time.
 const ONE_LOOK: Duration = Duration::from_millis(1_500);
 
@@ -23,19 +23,26 @@ fn read(count: &AtomicU64) -> u64 {
     count.load(Ordering::Relaxed)
 }
 
-/// Line 30; `times` is the number of events.
+/// Line 30; `times` is the number of events. Half of them come while they are read, at a pace that no emulator here has; the executor
+/// is away for the others, and reads them at once.
 pub(crate) async fn long_histories(ground: &Ground, random: &mut StdRng, times: u64) -> Result<Outcome> {
-    let items = times.saturating_sub(EVENTS_AROUND) / EVENTS_AN_ITEM;
-    let runs = Followed::new(ground, random, &long()).await?;
-    let manners = Manners { page: (times / 50).max(20) as usize, expired: 0.01, doubled: 0.1, ..Manners::default() };
-    runs.proxy.behave(manners);
+    let states = times.saturating_sub(EVENTS_AROUND) / EVENTS_A_STATE;
+    let told = Recording::counted("long", 0, states as usize);
+    let arn = told.execution_arn.clone();
+    let engine = Recorded::serve(vec![told.clone()], Pace::AsItHappened).await?;
+    let runs = Followed::recorded(ground, random, engine.url(), &told).await?;
+    let page = (times / 100).max(20) as usize;
+    runs.proxy.behave(Manners { page, expired: 0.05, doubled: 0.2, ..Manners::default() });
     let executor = runs.follow()?;
-    let arn = runs.start("long", &json!({ "items": (0..items).collect::<Vec<_>>() })).await?;
+    runs.captured(times / 2).await?;
+    executor.kill().await?;
+    runs.stopped(&arn).await?;
+    let executor = runs.follow()?;
     runs.sealed(1, &executor).await?;
     let broken = runs.judge(&[arn], &executor).await?;
     let counts = runs.proxy.counts();
     let (doubled, expired) = (read(&counts.doubled), read(&counts.expired));
-    let tried = items * EVENTS_AN_ITEM + EVENTS_AROUND;
+    let tried = states * EVENTS_A_STATE + EVENTS_AROUND;
     let figure = format!("{doubled} pages given twice, {expired} tokens refused, {} calls", read(&counts.calls));
     executor.kill().await?;
     runs.end().await;
@@ -139,18 +146,6 @@ pub(crate) async fn redriven(ground: &Ground, random: &mut StdRng, times: u64) -
     Ok(outcome)
 }
 
-/// As many states as its input has items, and twice that.
-fn long() -> Value {
-    let pass = |end: Value| {
-        let mut state = json!({"Type": "Pass"});
-        state.as_object_mut().into_iter().for_each(|state| state.extend(end.as_object().cloned().unwrap_or_default()));
-        state
-    };
-    let item = json!({"StartAt": "Take", "States": {"Take": pass(json!({"Next": "Give"})), "Give": pass(json!({"End": true}))}});
-    json!({"StartAt": "Each", "States": {"Each": {
-        "Type": "Map", "ItemsPath": "$.items", "ItemProcessor": item, "MaxConcurrency": 1, "ResultPath": null, "End": true}}})
-}
-
 fn steps() -> Value {
     json!({"StartAt": "One", "States": {
         "One": {"Type": "Pass", "Next": "Two"}, "Two": {"Type": "Pass", "Next": "Three"}, "Three": {"Type": "Succeed"}}})
@@ -158,7 +153,7 @@ fn steps() -> Value {
 
 fn waits() -> Value {
     json!({"StartAt": "Wait", "States": {
-        "Wait": {"Type": "Wait", "Seconds": 3}, "Done": {"Type": "Succeed"}}})
+        "Wait": {"Type": "Wait", "Seconds": 3, "Next": "Done"}, "Done": {"Type": "Succeed"}}})
 }
 
 /// Two tasks that fail when they are called for the first time, with no retry.
