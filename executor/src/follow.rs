@@ -12,6 +12,7 @@ use crate::{
     executor::Executor,
     hint,
     lease::{Deposed, Lease},
+    metric,
     open::Open,
     reconcile::Looks,
     registration::{Held, Progress},
@@ -51,6 +52,7 @@ impl Executor {
     /// # Errors
     /// Postgres does not answer at the start.
     pub async fn follow(&self, scope: Scope, token: CancellationToken) -> eyre::Result<()> {
+        metric::begin();
         // Work in progress may be dropped at any point: that is a crash, which the next start recovers from.
         token.run_until_cancelled(self.lead(&scope)).await.unwrap_or(Ok(()))
     }

@@ -30,6 +30,7 @@ mod kms;
 mod lease;
 mod map_run;
 pub mod mask;
+mod metric;
 mod model_settings;
 pub mod open;
 mod pace;

@@ -53,7 +53,12 @@ pub enum InvalidQuota {
 }
 
 fn names() -> String {
-    DEFAULTS.map(|(name, ..)| name).join(", ")
+    actions().join(", ")
+}
+
+/// The actions that have a bucket.
+pub(crate) fn actions() -> [&'static str; DEFAULTS.len()] {
+    DEFAULTS.map(|(name, ..)| name)
 }
 
 /// A bucket for each action.

@@ -3,12 +3,17 @@
 use std::{path::PathBuf, process::Command};
 
 use alloy_primitives::{Address, U256};
-use aws_sdk_kms::types::{KeySpec, KeyUsageType};
+use aws_sdk_kms::{
+    Client,
+    config::Credentials,
+    types::{KeySpec, KeyUsageType},
+};
 use runproof_contracts::InstanceRegistry;
-use runproof_protocol::ModelId;
+use runproof_protocol::{ModelId, verdict::Verdict};
+use runproof_stack::LocalStack;
 use serde_json::json;
 
-use crate::harness::{self, World, address_in, stack};
+use crate::harness::{self, Role, World, address_in, eventually, localstack, stack};
 
 /// 0.01 ether: enough for a model, and below what the log warns of.
 const LITTLE_WEI: u64 = 10_000_000_000_000_000;
@@ -22,7 +27,10 @@ struct Other {
 
 impl Other {
     async fn new(setting: &'static str, key: String) -> Self {
-        let world = World::new().await;
+        Self::in_world(World::new().await, setting, key)
+    }
+
+    fn in_world(world: World, setting: &'static str, key: String) -> Self {
         Self { folder: world.config().with_file_name("other"), world, key: (setting, key) }
     }
 
@@ -58,18 +66,58 @@ impl Other {
     }
 }
 
-/// The emulator's KMS hashes what it is told to sign as it is. So it shows this too: what KMS signed wrongly is not sent.
+/// A new key of KMS: its id, and its address as it follows from the public key.
+async fn key_of_kms(client: &Client) -> (String, Address) {
+    let created = client.create_key().key_spec(KeySpec::EccSecgP256K1).key_usage(KeyUsageType::SignVerify);
+    let created = created.send().await.expect("KMS makes a key").key_metadata.expect("it is described");
+    let public = client.get_public_key().key_id(&created.key_id).send().await.expect("KMS tells it").public_key;
+    // RFC 5480: the point is at the end, 64 bytes after the one that says that it is not compressed.
+    let public = public.expect("there is one").into_inner();
+    (created.key_id, Address::from_raw_public_key(&public[public.len() - 64..]))
+}
+
 #[test]
-fn a_key_of_kms_tells_its_address_and_what_it_signs_otherwise_than_asked_is_not_sent() {
+fn a_run_that_a_key_of_kms_registers_is_verified() {
     harness::run(async {
-        let client = aws_sdk_kms::Client::new(stack().await.emulator().expect("started").sdk_config());
-        let created = client.create_key().key_spec(KeySpec::EccSecgP256K1).key_usage(KeyUsageType::SignVerify);
-        let created = created.send().await.expect("KMS makes a key").key_metadata.expect("it is described");
-        let public = client.get_public_key().key_id(&created.key_id).send().await.expect("KMS tells it").public_key;
-        // RFC 5480: the point is at the end, 64 bytes after the one that says that it is not compressed.
-        let public = public.expect("there is one").into_inner();
-        let address = Address::from_raw_public_key(&public[public.len() - 64..]);
-        let other = Other::new("RUNPROOF_IDENTITY__KMS_KEY", created.key_id).await;
+        let world = World::builder().localstack().build().await;
+        let config = aws_sdk_kms::config::Builder::from(stack().await.emulator().expect("started").sdk_config())
+            .endpoint_url(localstack().await.endpoint_url())
+            .credentials_provider(Credentials::new(LocalStack::ACCESS_KEY, "test", None, None, "test"));
+        let (key, address) = key_of_kms(&Client::from_conf(config.build())).await;
+        let label = format!("{}-kms", world.name);
+        let name = format!("{label}.runproof.eth");
+        let other = Other::in_world(world, "RUNPROOF_IDENTITY__KMS_KEY", key);
+        assert_eq!(other.identify().await, address);
+        other.world.chain().await.register_name(&label, address).await.expect("the name is free");
+        let command = |arguments: &[&str]| {
+            let mut command = other.command(arguments);
+            command.env("RUNPROOF_IDENTITY__ENS_NAME", &name);
+            command
+        };
+        run(command(&["identity", "bind"])).await;
+        run(other.deployment(&[]).1).await;
+        let (told, _) = run(command(&["run", &format!("{}-other", other.world.name)])).await;
+        let execution = told.split_whitespace().last().expect("an ARN");
+        let (told, _) = run(command(&["follow", execution, "--once"])).await;
+        let instance = told.split_whitespace().last().expect("an id");
+
+        let _site = Role::start(command(&["site"]), other.world.config().with_file_name("site.log"));
+        let verdict = eventually("the run is verified", async || {
+            let (passed, told, _) = output(command(&["verify", instance, "--json"])).await;
+            passed.then(|| serde_json::from_str::<Verdict>(&told).expect("a verdict"))
+        })
+        .await;
+        assert_eq!((verdict.issuer, verdict.states.len()), (address, 1));
+    });
+}
+
+/// The stack's own emulator hashes what it is told to sign as it is.
+#[test]
+fn what_kms_signs_otherwise_than_asked_is_not_sent() {
+    harness::run(async {
+        let client = Client::new(stack().await.emulator().expect("started").sdk_config());
+        let (key, address) = key_of_kms(&client).await;
+        let other = Other::new("RUNPROOF_IDENTITY__KMS_KEY", key).await;
         assert_eq!(other.identify().await, address);
 
         let (model, deploy) = other.deployment(&[]);

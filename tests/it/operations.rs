@@ -8,7 +8,10 @@ use std::{
 
 use serde_json::{Value, json};
 
-use crate::harness::{self, Role, World, eventually, free_port};
+use crate::{
+    crash::start_slow_run,
+    harness::{self, Role, World, eventually, free_port},
+};
 
 const DOCUMENTED: &str = include_str!("../../docs/operations.md");
 
@@ -51,11 +54,37 @@ fn status_and_metrics_tell_endpoints_lags_and_reorganisations() {
         })
         .await;
         let told = [metrics(indexer).await, metrics(verifier).await].concat();
-        // What an executor counts is told by one, once there is something to count.
-        let of_others = documented().filter(|name| !name.starts_with("runproof_executor_"));
-        let missing: BTreeSet<_> = of_others.filter(|name| !told.contains(name)).collect();
-        assert!(missing.is_empty(), "documented, and not told: {missing:?}\n{told}");
+        let of_others = |name: &str| !of_executor(name);
+        assert_eq!(self::told(&told, of_others), documented(of_others), "{told}");
         assert!(told.contains(r#"runproof_endpoint_state{endpoint="away",state="serving"} 0"#), "{told}");
+    });
+}
+
+#[test]
+fn an_executor_tells_each_metric_from_the_start_and_none_that_is_not_documented() {
+    harness::run(async {
+        let world = World::new().await;
+        let port = free_port();
+        let _executor = start(&world, "follow", port, &[]);
+        let documented = documented(of_executor);
+        eventually("it tells each at 0", async || {
+            let told = reqwest::get(format!("http://127.0.0.1:{port}/metrics")).await.ok()?.text().await.ok()?;
+            let nothing = [
+                "states_captured_total 0",
+                r#"transactions_total{status="included"} 0"#,
+                r#"hints_total{by="queue"} 0"#,
+            ];
+            let said = |end: &&str| told.lines().any(|line| line == format!("runproof_executor_{end}"));
+            (self::told(&told, of_executor) == documented && nothing.iter().all(said)).then_some(())
+        })
+        .await;
+        start_slow_run(&world, 2).await;
+        let told = eventually("two states are registered", async || {
+            let told = metrics(port).await;
+            told.contains("runproof_executor_states_captured_total 2\n").then_some(told)
+        })
+        .await;
+        assert_eq!(self::told(&told, of_executor), documented, "{told}");
     });
 }
 
@@ -131,8 +160,18 @@ async fn metrics(port: u16) -> String {
     answer.text().await.expect("text")
 }
 
+fn of_executor(metric: &str) -> bool {
+    metric.starts_with("runproof_executor_")
+}
+
 /// Names of metrics in the documentation.
-fn documented() -> impl Iterator<Item = &'static str> {
-    let code = DOCUMENTED.split('`').skip(1).step_by(2);
-    code.filter(|code| code.starts_with("runproof_")).map(|code| code.split('{').next().unwrap_or(code))
+fn documented(which: impl Fn(&str) -> bool) -> BTreeSet<&'static str> {
+    let code = DOCUMENTED.split('`').skip(1).step_by(2).filter(|code| code.starts_with("runproof_"));
+    code.map(|code| code.split('{').next().unwrap_or(code)).filter(|name| which(name)).collect()
+}
+
+/// Names of metrics that Prometheus is told.
+fn told(metrics: &str, which: impl Fn(&str) -> bool) -> BTreeSet<&str> {
+    let types = metrics.lines().filter_map(|line| line.strip_prefix("# TYPE "));
+    types.filter_map(|line| line.split(' ').next()).filter(|name| which(name)).collect()
 }
