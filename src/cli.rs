@@ -119,15 +119,34 @@ pub enum IdentityCommand {
     /// Show address, balance, names, certificate and bindings.
     Show,
     /// Set the ENS records and bind the certificate in the contract; what is right already is left alone.
-    Bind,
-    /// Make a new certificate; the old one is kept. Bind it before the site serves it.
-    Renew,
+    Bind(Bind),
+    /// Make another certificate, bind it, and only then put it into the place of the one in use, which a running site notices. The old one is kept.
+    Renew(Renew),
     /// Let another account register states and ends of this one's runs, or no longer.
     Delegate(Delegate),
     /// Name the account that may revoke certificates when this one's key is lost or stolen. Then only that account can name another.
     Guardian(Guardian),
     /// Revoke a certificate, or all that this account ever bound or binds.
     Revoke(Revoke),
+}
+
+/// Options of `identity bind`.
+#[derive(Debug, Args)]
+pub struct Bind {
+    /// PEM file of another certificate than the identity's: that of the host that serves what is published.
+    #[arg(long, value_name = "FILE")]
+    pub certificate: Option<PathBuf>,
+}
+
+/// Options of `identity renew`.
+#[derive(Debug, Args)]
+pub struct Renew {
+    /// PEM file of the new certificate, chain allowed, for instance from an ACME client [default: a generated one].
+    #[arg(long, value_name = "FILE", requires = "key")]
+    pub certificate: Option<PathBuf>,
+    /// PEM file of its private key.
+    #[arg(long, value_name = "FILE", requires = "certificate")]
+    pub key: Option<PathBuf>,
 }
 
 /// Options of `identity delegate`.

@@ -254,8 +254,7 @@ async fn identity_is_bound_once_and_renewal_keeps_history(world: &World) -> eyre
 
     let spare = tempfile::tempdir()?;
     certificate::ensure_certificate(spare.path(), &localhost())?;
-    let renewed = certificate::renew(spare.path(), &localhost())?;
-    identity::bind(&world.bind, &again.signer, &renewed, |_| {}).await?;
+    let renewed = identity::renew(spare.path(), &localhost(), &world.bind, &again.signer, |_| {}).await?;
     let overview = show::show(&home, again.signer.address(), &world.bind, 0).await?;
     let bound: Vec<_> = overview.bindings.iter().map(|binding| binding.fingerprint).collect();
     assert_eq!(bound, [again.certificate.fingerprint, renewed.fingerprint]);

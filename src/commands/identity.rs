@@ -22,7 +22,7 @@ use runproof_executor::{
 };
 
 use crate::{
-    cli::{Delegate, Guardian, IdentityCommand, Revoke},
+    cli::{Bind, Delegate, Guardian, IdentityCommand, Renew, Revoke},
     config::Config,
     observed::nodes,
     roles,
@@ -36,8 +36,8 @@ pub async fn run(config: &Config, command: &IdentityCommand) -> Result<()> {
     match command {
         IdentityCommand::New => new(config).await,
         IdentityCommand::Show => show(config).await,
-        IdentityCommand::Bind => bind(config).await,
-        IdentityCommand::Renew => renew(config),
+        IdentityCommand::Bind(bound) => bind(config, bound).await,
+        IdentityCommand::Renew(renewed) => renew(config, renewed).await,
         IdentityCommand::Delegate(right) => delegate(config, right).await,
         IdentityCommand::Guardian(named) => guardian(config, named).await,
         IdentityCommand::Revoke(revoked) => revoke(config, revoked).await,
@@ -99,16 +99,21 @@ async fn show(config: &Config) -> Result<()> {
     Ok(())
 }
 
-async fn bind(config: &Config) -> Result<()> {
-    let certificate = Certificate::read(&config.identity.folder.join(CERTIFICATE))?;
+async fn bind(config: &Config, bound: &Bind) -> Result<()> {
+    let own = config.identity.folder.join(CERTIFICATE);
+    let certificate = Certificate::read(bound.certificate.as_ref().unwrap_or(&own))?;
     identity::bind(&bind_settings(config)?, &key(config).await?, &certificate, |step| println!("{step}")).await?;
     Ok(())
 }
 
-fn renew(config: &Config) -> Result<()> {
-    let renewed = certificate::renew(&config.identity.folder, &generated(config))?;
+async fn renew(config: &Config, given: &Renew) -> Result<()> {
+    let source = match given.certificate.clone().zip(given.key.clone()) {
+        Some((certificate, key)) => CertificateSource::Given { certificate, key },
+        None => generated(config),
+    };
+    let (folder, settings, signer) = (&config.identity.folder, bind_settings(config)?, key(config).await?);
+    let renewed = identity::renew(folder, &source, &settings, &signer, |step| println!("{step}")).await?;
     println!("certificate  {} for {}", renewed.fingerprint, renewed.names.join(", "));
-    println!("Next: `runproof identity bind`, then start the site again.");
     Ok(())
 }
 

@@ -28,6 +28,7 @@ mod paper_run;
 mod private;
 mod quarantine;
 mod relay;
+mod renewal;
 mod reorganisation;
 mod revocation;
 mod roots;

@@ -8,7 +8,7 @@ use alloy::{
     rpc::types::Filter,
     sol_types::{SolEvent, SolStruct},
 };
-use eyre::{WrapErr, bail, ensure};
+use eyre::{WrapErr, bail};
 use runproof_contracts::{InstanceRegistry, typed_data};
 use runproof_nodes::Nodes;
 use runproof_protocol::Fingerprint;
@@ -51,10 +51,28 @@ impl fmt::Display for Step {
     }
 }
 
+/// Why a certificate cannot be bound any more: another one can.
+#[derive(Debug, thiserror::Error)]
+pub enum Unbindable {
+    /// By its subject or the subject's guardian.
+    #[error("certificate {0} is revoked: run `runproof identity renew`, which makes and binds another")]
+    Revoked(Fingerprint),
+    /// A binding says where the certificate is served, for good.
+    #[error(
+        "certificate {fingerprint} is bound to {uri}, once and for all: run `runproof identity renew`, which makes and binds another"
+    )]
+    BoundElsewhere {
+        /// The certificate.
+        fingerprint: Fingerprint,
+        /// Where it is served.
+        uri: String,
+    },
+}
+
 /// Sets the name's records and binds the certificate; sends only what is not so already. `progress` is told each step as it is done.
 ///
 /// # Errors
-/// If the account does not own the name, the certificate was revoked or bound to another URL, or the chain refuses.
+/// [`Unbindable`]; if the account does not own the name, or the chain refuses.
 pub async fn bind(
     settings: &BindSettings,
     signer: &Key,
@@ -114,14 +132,13 @@ async fn bind_certificate(
     let bound = bound.wrap_err_with(|| format!("contract {}: is its address right?", settings.registry))?;
     let what = format!("certificate {fingerprint} is bound to {subject} at {}", settings.public_url);
     if bound.revokedFromBlock != 0 {
-        bail!("certificate {fingerprint} is revoked: run `runproof identity renew`, then bind the new one");
+        return Err(Unbindable::Revoked(fingerprint).into());
     }
     if bound.boundAtBlock != 0 {
         let uri = bound_uri(provider, settings.registry, subject, fingerprint, bound.boundAtBlock).await?;
-        ensure!(
-            uri == settings.public_url,
-            "certificate {fingerprint} is bound to {uri}, once and for all: run `runproof identity renew`, then bind the new one"
-        );
+        if uri != settings.public_url {
+            return Err(Unbindable::BoundElsewhere { fingerprint, uri }.into());
+        }
         return Ok(Step { what, transaction: None });
     }
     let statement = typed_data::Certificate {

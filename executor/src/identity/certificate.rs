@@ -7,7 +7,7 @@ use std::{
     time::Duration,
 };
 
-use eyre::{OptionExt, WrapErr, bail, ensure};
+use eyre::{OptionExt, WrapErr, bail};
 use runproof_protocol::Fingerprint;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject};
 use serde::Serialize;
@@ -101,20 +101,23 @@ pub fn ensure_certificate(folder: &Path, source: &CertificateSource) -> eyre::Re
     install(folder, &obtain(source)?)
 }
 
-/// Replaces the certificate in `folder`. The old one moves into [`HISTORY`]: its binding in the contract stands until it ends or is revoked.
+/// Puts the certificate in the folder `next` in the place of the one in `folder`. The old one moves into [`HISTORY`]: its binding in the contract stands
+/// until it ends or is revoked.
 ///
 /// # Errors
-/// If there is none to replace, the source is unusable, or the folder cannot be written.
-pub fn renew(folder: &Path, source: &CertificateSource) -> eyre::Result<Certificate> {
+/// If one of them cannot be read, or `folder` cannot be written.
+pub(super) fn replace_by(next: &Path, folder: &Path) -> eyre::Result<Certificate> {
     let current = Certificate::read(&folder.join(CERTIFICATE))?;
-    let pair = obtain(source)?;
-    let renewed = Certificate::parse(pair.certificate.as_bytes())?;
-    ensure!(renewed.fingerprint != current.fingerprint, "this is the certificate in use: give a new one");
+    let given = CertificateSource::Given { certificate: next.join(CERTIFICATE), key: next.join(KEY) };
+    let pair = obtain(&given)?;
     let history = folder.join(HISTORY);
     private_folder(&history)?;
     for file in [CERTIFICATE, KEY] {
-        fs::copy(folder.join(file), history.join(format!("{}.{file}", current.fingerprint)))
-            .wrap_err_with(|| format!("{} could not be kept in {}", file, history.display()))?;
+        let kept = history.join(format!("{}.{file}", current.fingerprint));
+        // What was kept before a crash may be half replaced by now.
+        if !kept.exists() {
+            fs::copy(folder.join(file), &kept).wrap_err_with(|| format!("{} could not be written", kept.display()))?;
+        }
     }
     install(folder, &pair)
 }
@@ -211,14 +214,16 @@ mod tests {
     }
 
     #[test]
-    fn a_certificate_is_made_once_and_renewal_keeps_the_old_one() {
+    fn a_certificate_is_made_once_and_kept_when_it_is_replaced() {
         let folder = tempfile::tempdir().expect("a folder");
         let first = ensure_certificate(folder.path(), &localhost()).expect("made");
         assert_eq!(first.names, ["localhost", "127.0.0.1", "::1"]);
         assert!(first.not_after_s - first.not_before_s >= 86_400);
         assert_eq!(ensure_certificate(folder.path(), &localhost()).expect("read"), first);
-        let second = renew(folder.path(), &localhost()).expect("renewed");
+        let next = tempfile::tempdir().expect("a folder");
+        let second = ensure_certificate(next.path(), &localhost()).expect("made");
         assert_ne!(second.fingerprint, first.fingerprint);
+        assert_eq!(replace_by(next.path(), folder.path()).expect("replaced"), second);
         assert_eq!(history(folder.path()).expect("listed"), [first]);
         assert_eq!(Certificate::read(&folder.path().join(CERTIFICATE)).expect("read"), second);
     }
@@ -234,6 +239,5 @@ mod tests {
         assert!(ensure_certificate(target.path(), &given(other.path())).is_err());
         let adopted = ensure_certificate(target.path(), &given(mine.path())).expect("adopted");
         assert_eq!(adopted, Certificate::read(&mine.path().join(CERTIFICATE)).expect("read"));
-        assert!(renew(target.path(), &given(mine.path())).is_err(), "renewal needs another certificate");
     }
 }

@@ -1,12 +1,13 @@
 //! Who issues: an Ethereum account, a TLS certificate for its site, a name in ENS, and what binds them together (the paper, steps 2.1 to 2.3).
 //!
-//! All of it lies in one folder: `keystore.json`, `cert.pem`, `key.pem` and `history/`. Each step may be run again: what is there is left as
+//! All of it lies in one folder: `keystore.json`, `cert.pem`, `key.pem`, `history/` and, during a renewal, `next/`. Each step may be run again: what is there is left as
 //! it is, and what is so already is not sent again.
 
 pub mod bind;
 pub mod certificate;
 pub mod ens;
 pub mod keystore;
+pub mod renewal;
 pub mod send;
 pub mod show;
 
@@ -20,6 +21,7 @@ pub use self::{
     bind::{BindSettings, Step, bind},
     certificate::{Certificate, CertificateSource},
     keystore::{KeystoreError, load},
+    renewal::renew,
     show::{Overview, show},
 };
 
