@@ -1,6 +1,6 @@
 //! Follows executions of AWS Step Functions and registers each state they enter.
 //!
-//! Read in this order, which is a state's way: it is found in a history ([`step_functions`]), captured and stored ([`capture`], for all executions in `capturing.rs`), found to be open
+//! Read in this order, which is a state's way: it is found in a history ([`step_functions`]), captured and stored ([`capture`], for all executions in `capturing`), found to be open
 //! ([`open`], [`plan`]), batched and sent in a transaction that survives crashes and reorganisations ([`registration`], [`transaction`], [`reconcile`]), and published
 //! ([`protocol_document`], [`site`]). [`follow`] drives it; [`deploy`] and [`import`] are the other two ways in. Progress is in Postgres, schema
 //! `executor`, and the contract has the last word.
