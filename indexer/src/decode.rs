@@ -48,7 +48,9 @@ pub struct Decoded {
 
 /// Decodes what the contract did in `blocks`, which have been checked.
 pub fn decode(kind: ContractKind, blocks: &[Block]) -> Decoded {
-    let mut decoded = Decoded::default();
+    // At least so many: a log of a batch is many.
+    let least = blocks.iter().map(|block| block.calls.len() + block.logs.len()).sum();
+    let mut decoded = Decoded { items: Vec::with_capacity(least), quarantined: Vec::new() };
     for block in blocks {
         for (place, call) in (0..).zip(&block.calls) {
             decoded.items.extend(of_call(block, call, place));

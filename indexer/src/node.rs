@@ -19,8 +19,8 @@ use crate::{
     rpc::Rpc,
 };
 
-/// Blocks whose receipts one request asks for: some megabytes where blocks are full.
-const RECEIPTS_AT_ONCE: usize = 8;
+/// Blocks whose receipts one request asks for: a megabyte or two where blocks are full, which a core's cache holds until it is read.
+const RECEIPTS_AT_ONCE: usize = 4;
 /// Blocks whose transactions one request asks for, likewise.
 const BODIES_AT_ONCE: usize = 32;
 

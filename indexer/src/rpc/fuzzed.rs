@@ -16,6 +16,7 @@ use crate::{
 
 /// Reads `body` as the answer to each method that the indexer calls, and checks what it read.
 pub fn read(body: &[u8]) {
+    let Ok(body) = std::str::from_utf8(body) else { return };
     drop((one::<U64>(body), one::<Bytes>(body)));
     let headers: Vec<Header> = many(body).unwrap_or_else(|| one(body).into_iter().collect());
     for header in &headers {
@@ -65,11 +66,11 @@ fn header_of(log: &Log) -> Header {
     header
 }
 
-fn one<R: DeserializeOwned>(body: &[u8]) -> Option<R> {
-    serde_json::from_slice::<Answer<R>>(body).ok()?.value("fuzzed").ok()?
+fn one<R: DeserializeOwned>(body: &str) -> Option<R> {
+    serde_json::from_str::<Answer<R>>(body).ok()?.value("fuzzed").ok()?
 }
 
-fn many<R: DeserializeOwned>(body: &[u8]) -> Option<Vec<R>> {
-    let answers: Vec<Answer<R>> = serde_json::from_slice(body).ok()?;
+fn many<R: DeserializeOwned>(body: &str) -> Option<Vec<R>> {
+    let answers: Vec<Answer<R>> = serde_json::from_str(body).ok()?;
     Some(answers.into_iter().filter_map(|answer| answer.value("fuzzed").ok().flatten()).collect())
 }
