@@ -34,6 +34,8 @@ pub struct Config {
     pub identity: Identity,
     /// The TLS site that publishes documents.
     pub site: Site,
+    /// Where documents are stored for a static host; absent: nowhere.
+    pub publication: Option<Publication>,
     /// How executions are followed.
     pub executor: Executor,
     /// How states are verified.

@@ -8,8 +8,9 @@ use runproof_executor::{
     AwsCredentials, AwsSettings, Executor, Scope,
     identity::certificate::{CERTIFICATE, KEY},
     mask::AccountMask,
+    publication::PublicationSettings,
     request::Requests,
-    site::{self, SiteSettings},
+    site::{self, Documents, SiteSettings},
 };
 use runproof_protocol::head::Registry;
 use tokio_util::sync::CancellationToken;
@@ -17,7 +18,7 @@ use url::Url;
 
 use crate::{
     commands::identity,
-    config::{Aws, Config},
+    config::{Aws, Config, Publication},
     database,
     observed::{Observed, nodes},
 };
@@ -33,6 +34,7 @@ pub async fn executor_settings(config: &Config) -> Result<runproof_executor::Set
         aws: aws_settings(&config.aws)?,
         signer: identity::key(config).await?,
         public_url: config.site.public_url.clone(),
+        publication: config.publication.clone().map(publication_settings),
         poll_interval,
         max_poll_interval: Duration::from_millis(config.executor.max_poll_interval_ms),
         idle_interval: poll_interval * 4,
@@ -51,15 +53,26 @@ pub async fn executor_settings(config: &Config) -> Result<runproof_executor::Set
 
 /// Where AWS is.
 pub fn aws_settings(aws: &Aws) -> Result<AwsSettings> {
-    let key = aws.access_key_id.clone().zip(aws.secret_access_key.clone());
     Ok(AwsSettings {
         endpoint_url: aws.endpoint_url.as_ref().map(ToString::to_string),
         region: aws.region.clone(),
-        credentials: key.map(|(access_key_id, secret_access_key)| AwsCredentials { access_key_id, secret_access_key }),
+        credentials: credentials(aws.access_key_id.clone(), aws.secret_access_key.clone()),
         role_arn: aws.role_arn.clone(),
         quotas: aws.quotas.clone(),
         mask: AccountMask::new(aws.masked_accounts.clone()).wrap_err("aws.masked_accounts")?,
     })
+}
+
+fn publication_settings(publication: Publication) -> PublicationSettings {
+    PublicationSettings {
+        url: publication.url,
+        endpoint_url: publication.endpoint_url.map(String::from),
+        credentials: credentials(publication.access_key_id, publication.secret_access_key),
+    }
+}
+
+fn credentials(key_id: Option<String>, secret: Option<String>) -> Option<AwsCredentials> {
+    key_id.zip(secret).map(|(access_key_id, secret_access_key)| AwsCredentials { access_key_id, secret_access_key })
 }
 
 /// An executor on a migrated database.
@@ -84,12 +97,14 @@ pub async fn site(config: &Config, token: CancellationToken) -> Result<()> {
     let requests = Requests::connect(&settings).await?;
     let executor = Executor::connect(settings.clone()).await?;
     let site = SiteSettings {
-        database: executor.pool().clone(),
+        documents: Documents {
+            database: executor.pool().clone(),
+            issuer: settings.signer.address(),
+            registry: registry(config).await?,
+            public_url: settings.public_url,
+        },
         certificate: config.identity.folder.join(CERTIFICATE),
         key: config.identity.folder.join(KEY),
-        issuer: settings.signer.address(),
-        registry: registry(config).await?,
-        public_url: settings.public_url,
         requests: Some(Arc::new(requests)),
         max_connections: site::DEFAULT_MAX_CONNECTIONS,
     };

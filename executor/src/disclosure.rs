@@ -41,7 +41,7 @@ impl Executor {
         disclosure.ok_or(DisclosureError::NothingCommitted { instance, sequence })
     }
 
-    /// Has the site disclose the state from now on. It cannot be taken back; to do it again changes nothing.
+    /// Has the site, and what is published, disclose the state from now on. It cannot be taken back; to do it again changes nothing.
     ///
     /// # Errors
     /// [`DisclosureError`].
@@ -53,6 +53,7 @@ impl Executor {
             .execute(&self.pool)
             .await
             .map_err(eyre::Report::from)?;
+        self.publish_changes().await?;
         tracing::info!(%instance, sequence, "the input of a state is disclosed");
         Ok(disclosure)
     }

@@ -5,7 +5,9 @@ use std::sync::Arc;
 use eyre::Context;
 use sqlx::{PgPool, postgres::PgPoolOptions};
 
-use crate::{chain::Chain, settings::Settings, step_functions::StepFunctions};
+use crate::{
+    chain::Chain, publication::Publication, settings::Settings, site::Documents, step_functions::StepFunctions,
+};
 
 /// Connections to Postgres at most.
 const CONNECTIONS: u32 = 8;
@@ -17,6 +19,7 @@ pub struct Executor {
     pub(crate) pool: PgPool,
     pub(crate) chain: Chain,
     pub(crate) engine: StepFunctions,
+    pub(crate) publication: Option<Arc<Publication>>,
     /// Of the leader that this is; commands have none.
     pub(crate) epoch: Option<i64>,
 }
@@ -34,7 +37,14 @@ impl Executor {
             .context("Postgres does not answer: check its URL")?;
         let chain = Chain::connect(&settings).await?;
         let engine = StepFunctions::connect(&settings.aws).await?;
-        Ok(Self { settings: Arc::new(settings), pool, chain, engine, epoch: None })
+        let documents = Documents {
+            database: pool.clone(),
+            issuer: chain.issuer,
+            registry: chain.registry,
+            public_url: settings.public_url.clone(),
+        };
+        let publication = Publication::open(&settings, documents).await?.map(Arc::new);
+        Ok(Self { settings: Arc::new(settings), pool, chain, engine, publication, epoch: None })
     }
 
     /// Its settings.

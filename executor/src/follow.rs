@@ -14,6 +14,7 @@ use crate::{
     lease::{Deposed, Lease},
     metric,
     open::Open,
+    publication::Publishing,
     reconcile::Looks,
     registration::{Held, Progress},
 };
@@ -75,10 +76,12 @@ impl Executor {
         let mut singly = Capturing::new(self.clone(), scope.clone(), Started::Singly, news.clone(), hints);
         let mut by_map_runs = Capturing::new(self.clone(), scope.clone(), Started::ByMapRuns, news, no_hints());
         let mut registering = Registering::new(self.clone(), scope, captured);
+        let mut publishing = Publishing::new(self.clone());
         tokio::select! {
             deposed = self.again_and_again(&mut singly) => deposed,
             deposed = self.again_and_again(&mut by_map_runs) => deposed,
             deposed = self.again_and_again(&mut registering) => deposed,
+            deposed = self.again_and_again(&mut publishing) => deposed,
             never = self.take_hints(hint) => match never {},
         }
     }
@@ -128,6 +131,7 @@ impl Executor {
             Ok(if self.family_ended(arn).await? { Progress::Complete } else { Progress::Waiting })
         })
         .await?;
+        self.publish_changes().await?;
         let newest =
             "select instance_id from executor.instance where execution_arn = $1 order by redrives desc limit 1";
         let id: Vec<u8> = sqlx::query_scalar(newest).bind(arn).fetch_one(&self.pool).await?;
@@ -144,7 +148,8 @@ impl Executor {
             let waiting = self.reconcile(&mut looks).await?;
             self.register(&[open], waiting, &mut held).await
         })
-        .await
+        .await?;
+        self.publish_changes().await
     }
 
     /// Looks again and again until nothing is open.

@@ -2,7 +2,7 @@
 //!
 //! Read in this order, which is a state's way: it is found in a history ([`step_functions`]), captured and stored ([`capture`], for all executions in `capturing`), found to be open
 //! ([`open`], [`plan`]), batched and sent in a transaction that survives crashes and reorganisations ([`registration`], [`transaction`], [`reconcile`]), and published
-//! ([`protocol_document`], [`site`]). [`follow`] drives it; [`deploy`] and [`import`] are the other two ways in. Progress is in Postgres, schema
+//! ([`protocol_document`], [`site`], [`publication`]). [`follow`] drives it; [`deploy`] and [`import`] are the other two ways in. Progress is in Postgres, schema
 //! `executor`, and the contract has the last word.
 
 pub mod adopt;
@@ -36,6 +36,7 @@ pub mod open;
 mod pace;
 pub mod plan;
 pub mod protocol_document;
+pub mod publication;
 pub mod quota;
 mod reconcile;
 mod redrive;

@@ -25,6 +25,7 @@ pub(crate) fn begin() {
         "runproof_executor_states_captured_total",
         "runproof_executor_gas_used_total",
         "runproof_executor_failures_total",
+        "runproof_executor_documents_published_total",
         "runproof_executor_redrives_total",
         "runproof_executor_other_definitions_total",
         "runproof_executor_unlinked_children_total",

@@ -129,7 +129,11 @@ impl Executor {
             Step::Wait => {}
             // A block may have been made since the nonces were asked for, of which the node does not tell all yet.
             Step::Send if self.chain.next_nonce(false).await? > stored.nonce => {}
-            Step::Send => transaction::send(&self.chain, stored.hash, &stored.raw).await,
+            Step::Send => self.broadcast(stored.id, stored.hash, &stored.raw).await?,
+            // What could not be published was not sent: to offer more would not help.
+            Step::Replace if !self.is_published(stored.id).await? => {
+                self.broadcast(stored.id, stored.hash, &stored.raw).await?;
+            }
             Step::Replace => self.replace(stored).await?,
             Step::Abandon(loss) => {
                 tracing::warn!(transaction = %stored.hash, nonce = stored.nonce, reason = %loss, "transaction abandoned; what it registered is open again");

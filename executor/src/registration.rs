@@ -129,7 +129,7 @@ impl Executor {
         Ok(next)
     }
 
-    /// Signs, stores, and only then sends.
+    /// Signs, stores, publishes, and only then sends.
     async fn send(&self, mut sql: Transaction<'_, Postgres>, batch: Batch) -> eyre::Result<()> {
         let nonce = transaction::next_nonce(&mut sql, &self.chain).await?;
         let gas = batch.gas_after_others();
@@ -137,12 +137,11 @@ impl Executor {
         let calls = plan.iter().map(|registration| registration.call(self.chain.issuer)).collect();
         let signed = self.chain.sign(calls, nonce, gas).await?;
         self.expect_ordinals(&mut sql, &plan).await?;
-        transaction::store(&mut sql, self.chain.issuer, &signed, &plan).await?;
+        let id = transaction::store(&mut sql, self.chain.issuer, &signed, &plan).await?;
         sql.commit().await?;
         tracing::info!(transaction = %signed.hash, nonce, registrations = plan.len(), "registering");
         metrics::histogram!("runproof_executor_registrations_per_transaction").record(plan.len() as f64);
-        transaction::send(&self.chain, signed.hash, &signed.raw).await;
-        Ok(())
+        self.broadcast(id, signed.hash, &signed.raw).await
     }
 
     /// The protocol names an instance's ordinal before the contract has given it; the receipt corrects it if another came first.

@@ -48,8 +48,8 @@ impl Executor {
         }
         let new_id = transaction::store(&mut sql, self.chain.issuer, &new, &[]).await?;
         sqlx::query(
-            "insert into executor.registration (transaction_id, kind, model_id, instance_id, first, count, account)
-             select $2, kind, model_id, instance_id, first, count, account from executor.registration where transaction_id = $1",
+            "insert into executor.registration (transaction_id, kind, model_id, instance_id, first, count, account, is_published)
+             select $2, kind, model_id, instance_id, first, count, account, is_published from executor.registration where transaction_id = $1",
         )
         .bind(stored.id)
         .bind(new_id)
@@ -58,8 +58,7 @@ impl Executor {
         sql.commit().await?;
         tracing::warn!(transaction = %stored.hash, replaced_by = %new.hash, nonce = new.nonce, "the transaction offered too little; replaced");
         let Signed { hash, raw, .. } = new;
-        transaction::send(&self.chain, hash, &raw).await;
-        Ok(())
+        self.broadcast(new_id, hash, &raw).await
     }
 }
 

@@ -6,7 +6,7 @@ use alloy::primitives::Address;
 use aws_config::timeout::TimeoutConfig;
 use runproof_nodes::Nodes;
 
-use crate::{key::Key, mask::AccountMask, quota::QuotaSettings};
+use crate::{key::Key, mask::AccountMask, publication::PublicationSettings, quota::QuotaSettings};
 
 /// Settings of one executor. One key belongs to one executor.
 #[derive(Clone)]
@@ -25,6 +25,8 @@ pub struct Settings {
     pub signer: Key,
     /// Base of the URLs in published documents, without trailing slash, such as `https://localhost:21443`.
     pub public_url: String,
+    /// Where documents are stored for a static host, before what they tell of is registered; `None`: nowhere.
+    pub publication: Option<PublicationSettings>,
     /// Time between two looks at a run that changes, or a transaction that is under way.
     pub poll_interval: Duration,
     /// Longest time between two looks at a run that stands still.
@@ -119,6 +121,7 @@ impl fmt::Debug for Settings {
             .field("aws", &self.aws)
             .field("issuer", &self.signer.address())
             .field("public_url", &self.public_url)
+            .field("publication", &self.publication)
             .field("poll_interval", &self.poll_interval)
             .field("max_poll_interval", &self.max_poll_interval)
             .field("idle_interval", &self.idle_interval)

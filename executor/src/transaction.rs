@@ -6,12 +6,13 @@ use alloy::{
     providers::Provider,
     rpc::types::TransactionReceipt,
 };
-use eyre::Context;
+use eyre::WrapErr;
 use runproof_contracts::{RegistryEvent, decode};
 use sqlx::{PgConnection, PgExecutor};
 
 use crate::{
     chain::{Block, Chain, Signed},
+    executor::Executor,
     plan::Registration,
 };
 
@@ -42,7 +43,7 @@ pub(crate) async fn store(
     .bind(&signed.raw[..])
     .fetch_one(&mut *sql)
     .await
-    .context("storing a signed transaction")?;
+    .wrap_err("storing a signed transaction")?;
     for registration in registrations {
         store_registration(sql, id, registration).await?;
     }
@@ -85,13 +86,22 @@ pub(crate) async fn store_registration(
     Ok(())
 }
 
-/// Sends a stored transaction. A refusal is not an error here: what became of the transaction is looked up later.
-pub(crate) async fn send(chain: &Chain, hash: B256, raw: &[u8]) {
-    match chain.provider().send_raw_transaction(raw).await {
-        Ok(_) => tracing::debug!(transaction = %hash, "transaction sent"),
-        Err(error) => {
-            tracing::warn!(transaction = %hash, %error, "the node did not take the transaction; looking for it")
+impl Executor {
+    /// Sends a stored transaction, once the documents of what it registers are published. A refusal is not an error here: what became of the transaction is
+    /// looked up later.
+    ///
+    /// # Errors
+    /// The documents could not be published: nothing was sent.
+    pub(crate) async fn broadcast(&self, id: i64, hash: B256, raw: &[u8]) -> eyre::Result<()> {
+        let published = self.publish_registered_by(id).await;
+        published.wrap_err_with(|| format!("transaction {hash} is not sent: its documents are not published yet"))?;
+        match self.chain.provider().send_raw_transaction(raw).await {
+            Ok(_) => tracing::debug!(transaction = %hash, "transaction sent"),
+            Err(error) => {
+                tracing::warn!(transaction = %hash, %error, "the node did not take the transaction; looking for it")
+            }
         }
+        Ok(())
     }
 }
 

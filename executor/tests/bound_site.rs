@@ -7,7 +7,7 @@ use reqwest::{Client, StatusCode};
 use runproof_executor::{
     identity::{CertificateSource, certificate},
     request::pinned,
-    site::{self, SiteSettings},
+    site::{self, Documents, SiteSettings},
 };
 use runproof_protocol::head::Registry;
 use tokio_util::sync::CancellationToken;
@@ -24,12 +24,14 @@ async fn a_client_talks_to_bound_certificates_alone() -> eyre::Result<()> {
     let listener = TcpListener::bind("127.0.0.1:0")?;
     let url = format!("https://localhost:{}/.well-known/runproof.json", listener.local_addr()?.port());
     let settings = SiteSettings {
-        database: sqlx::PgPool::connect_lazy("postgres://nobody@127.0.0.1:1/none")?,
+        documents: Documents {
+            database: sqlx::PgPool::connect_lazy("postgres://nobody@127.0.0.1:1/none")?,
+            issuer: Address::ZERO,
+            registry: Registry { chain_id: 1, address: Address::ZERO },
+            public_url: url.clone(),
+        },
         certificate: folder.path().join(certificate::CERTIFICATE),
         key: folder.path().join(certificate::KEY),
-        issuer: Address::ZERO,
-        registry: Registry { chain_id: 1, address: Address::ZERO },
-        public_url: url.clone(),
         requests: None,
         max_connections: 1,
     };

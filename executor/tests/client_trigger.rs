@@ -18,7 +18,7 @@ use runproof_executor::{
         pinned,
     },
     settings as defaults,
-    site::{self, SiteSettings},
+    site::{self, Documents, SiteSettings},
 };
 use runproof_nodes::Nodes;
 use runproof_protocol::{InstanceId, StateId, head::Registry, model::StateSelection};
@@ -75,12 +75,14 @@ impl World {
 
         let requests = Arc::new(Requests::connect(executor.settings()).await?);
         let site = SiteSettings {
-            database: executor.pool().clone(),
+            documents: Documents {
+                database: executor.pool().clone(),
+                issuer: address,
+                registry: Registry { chain_id: endpoints.chain_id, address: registry },
+                public_url: site_url.clone(),
+            },
             certificate: home.join(certificate::CERTIFICATE),
             key: home.join(certificate::KEY),
-            issuer: address,
-            registry: Registry { chain_id: endpoints.chain_id, address: registry },
-            public_url: site_url.clone(),
             requests: Some(requests.clone()),
             max_connections: 16,
         };
@@ -172,6 +174,7 @@ fn settings(stack: &Stack, signer: Key, site_url: &str) -> eyre::Result<Settings
         },
         signer,
         public_url: site_url.to_owned(),
+        publication: None,
         poll_interval: Duration::from_millis(200),
         max_poll_interval: defaults::DEFAULT_MAX_POLL_INTERVAL,
         idle_interval: Duration::from_millis(500),

@@ -119,6 +119,10 @@ pub fn named_instances(instance_document: &[u8]) -> Vec<InstanceId> {
     ["parent", "continues"].iter().filter_map(|field| document[*field].as_str()?.parse().ok()).collect()
 }
 
+/// A state's document repeats the trace up to it, so the documents of all states of a run grow with the square of its length: of states after these
+/// many, of one run, what is stored for a static host is the trace, and of longer runs verifiers read that.
+pub const MOST_STATE_DOCUMENTS: usize = 200;
+
 /// An instance's protocol: who registered which state when, with the address of each document.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct InstanceProtocol {

@@ -220,6 +220,29 @@ impl Default for Site {
     }
 }
 
+/// Where documents are stored for a static host.
+#[derive(Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Publication {
+    /// `file:///folder`, or `s3://bucket/prefix`.
+    pub url: Url,
+    /// Of S3-compatible storage; absent: where `[aws]` says.
+    #[serde(default)]
+    pub endpoint_url: Option<Url>,
+    /// Key for it; absent: that of `[aws]`.
+    #[serde(default)]
+    pub access_key_id: Option<String>,
+    /// See `access_key_id`.
+    #[serde(default)]
+    pub secret_access_key: Option<String>,
+}
+
+impl std::fmt::Debug for Publication {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Publication").field("url", &self.url.as_str()).finish_non_exhaustive()
+    }
+}
+
 /// How executions are followed.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]

@@ -63,6 +63,7 @@ pub fn configure(stack: &Stack, data: &Path) -> Result<(Config, PathBuf)> {
             ..Identity::default()
         },
         site: Site::default(),
+        publication: None,
         verifier: Verifier { allow_private_addresses: true, recheck_interval_s: 30 },
         api: Api { graphiql: Tools::locate().graphiql(), ..Api::default() },
         ..Config::default()

@@ -30,9 +30,20 @@ fn the_example_configuration_is_complete_and_parses() {
     let (_, told) = output(&["--config", &example.to_string_lossy(), "identity", "show"], &[]);
     assert!(told.contains("keystore"), "{told}");
     let sections: toml::Table = text.parse().expect("TOML");
-    for section in
-        ["chain", "postgres", "kafka", "aws", "identity", "site", "executor", "verifier", "api", "operations", "source"]
-    {
+    for section in [
+        "chain",
+        "postgres",
+        "kafka",
+        "aws",
+        "identity",
+        "site",
+        "publication",
+        "executor",
+        "verifier",
+        "api",
+        "operations",
+        "source",
+    ] {
         assert!(sections.contains_key(section), "{section} is missing in the example");
     }
 }

@@ -26,6 +26,7 @@ mod operations;
 mod page;
 mod paper_run;
 mod private;
+mod publication;
 mod quarantine;
 mod relay;
 mod renewal;

@@ -7,7 +7,7 @@ use futures::{StreamExt, stream};
 use runproof_protocol::{
     InstanceId, StateId,
     commitment::{Claim, Disclosure},
-    documents::{InstanceProtocol, Leaves, engine, named_instances},
+    documents::{InstanceProtocol, Leaves, MOST_STATE_DOCUMENTS, engine, named_instances},
     head::Range,
     id::sha256,
     rules::{
@@ -23,8 +23,6 @@ use crate::site::{Site, SiteError};
 
 /// Requests to one site at a time.
 const CONCURRENCY: usize = 8;
-/// State documents repeat the trace up to them, so their bytes grow with the square of a run's length: of longer runs the trace is read once.
-const MOST_STATE_DOCUMENTS: usize = 200;
 
 /// A source and what came of reading it.
 pub(crate) struct Sourced<T> {

@@ -159,10 +159,10 @@ pub(super) async fn models(database: &PgPool, base: &str) -> eyre::Result<Vec<Mo
         .collect()
 }
 
-/// The newest instances.
+/// The newest instances that have a protocol.
 pub(super) async fn instances(database: &PgPool, base: &str) -> eyre::Result<Vec<InstanceEntry>> {
     let rows: Vec<(Vec<u8>, Vec<u8>, Option<String>)> = sqlx::query_as(
-        "select instance_id, model_id, ended_as from executor.instance order by created_at desc, instance_id limit $1",
+        "select instance_id, model_id, ended_as from executor.instance where ordinal is not null order by created_at desc, instance_id limit $1",
     )
     .bind(INDEX)
     .fetch_all(database)

@@ -18,23 +18,31 @@ use runproof_protocol::head::Registry;
 use sqlx::PgPool;
 use tokio_util::sync::CancellationToken;
 
+pub(crate) use self::routes::documents;
 use crate::request::Requests;
 
-/// What a site serves, and how.
+/// What documents are rendered from.
 #[derive(Debug)]
-pub struct SiteSettings {
+pub struct Documents {
     /// The executor's database, migrated.
     pub database: PgPool,
-    /// PEM file of the certificate, chain allowed. It is read again when it changes.
-    pub certificate: PathBuf,
-    /// PEM file of its private key.
-    pub key: PathBuf,
-    /// Whose site it is.
+    /// Whose documents they are.
     pub issuer: Address,
     /// Chain and contract of the issuer's registrations.
     pub registry: Registry,
     /// Base of the URLs in documents, without trailing slash.
     pub public_url: String,
+}
+
+/// What a site serves, and how.
+#[derive(Debug)]
+pub struct SiteSettings {
+    /// What it serves.
+    pub documents: Documents,
+    /// PEM file of the certificate, chain allowed. It is read again when it changes.
+    pub certificate: PathBuf,
+    /// PEM file of its private key.
+    pub key: PathBuf,
     /// Takes `POST /requests`; `None` serves documents only.
     pub requests: Option<Arc<Requests>>,
     /// Connections beyond this number are closed at once.
@@ -63,7 +71,8 @@ pub async fn serve(settings: SiteSettings, listener: TcpListener, token: Cancell
         handle.graceful_shutdown(Some(GRACE));
         std::future::pending().await
     };
-    tracing::info!(%address, url = settings.public_url, issuer = %settings.issuer, "site is served");
+    let Documents { public_url, issuer, .. } = &settings.documents;
+    tracing::info!(%address, url = public_url, %issuer, "site is served");
     let serving = server.serve(routes::router(settings).into_make_service());
     tokio::select! {
         served = serving => served.wrap_err("the site could not be served"),

@@ -16,17 +16,17 @@ use serde_json::json;
 use tower_http::{set_header::SetResponseHeaderLayer, timeout::TimeoutLayer};
 
 use super::{
-    SiteSettings,
+    Documents, SiteSettings,
     answer::{Failure, Lifetime, document, within},
     documents::{self, TracePrefix},
     leaves::Leaves,
 };
 use crate::{
     disclosure, protocol_document,
-    request::{inbox::Decision, published, rules::MAX_PAYLOAD, signed::SignedRequest},
+    request::{Requests, inbox::Decision, published, rules::MAX_PAYLOAD, signed::SignedRequest},
 };
 
-type Site = Arc<SiteSettings>;
+type Site = Arc<Documents>;
 
 /// A request may take this long from its headers to the answer's headers.
 const DEADLINE: Duration = Duration::from_secs(45);
@@ -34,14 +34,26 @@ const DEADLINE: Duration = Duration::from_secs(45);
 /// A payload in JSON: each of its bytes may be escaped as `\uXXXX`.
 const MAX_BODY: usize = 6 * MAX_PAYLOAD + 4096;
 
+/// The site: documents, and where requests are sent to.
 pub(super) fn router(settings: SiteSettings) -> Router {
     let fixed = |name: HeaderName, value: &'static str| {
         SetResponseHeaderLayer::overriding(name, HeaderValue::from_static(value))
     };
+    let requests = Router::new().route("/requests", post(request)).with_state(settings.requests);
+    documents(settings.documents)
+        .merge(requests)
+        .layer(DefaultBodyLimit::max(MAX_BODY))
+        .layer(TimeoutLayer::with_status_code(StatusCode::REQUEST_TIMEOUT, DEADLINE))
+        .layer(fixed(header::X_CONTENT_TYPE_OPTIONS, "nosniff"))
+        .layer(fixed(header::CONTENT_SECURITY_POLICY, "default-src 'none'; frame-ancestors 'none'"))
+        .layer(fixed(header::REFERRER_POLICY, "no-referrer"))
+}
+
+/// Every document, at its address.
+pub(crate) fn documents(documents: Documents) -> Router {
     Router::new()
         .route("/", get(index))
         .route("/.well-known/runproof.json", get(identity))
-        .route("/requests", post(request))
         .route("/{file}", get(content_addressed))
         .route("/{instance}/instance.json", get(instance))
         .route("/{instance}/trace.json", get(trace))
@@ -50,12 +62,7 @@ pub(super) fn router(settings: SiteSettings) -> Router {
         .route("/{instance}/proof/{file}", get(proof))
         .route("/{instance}/disclosures/{file}", get(disclosed))
         .fallback(async || Failure::NotFound)
-        .layer(DefaultBodyLimit::max(MAX_BODY))
-        .layer(TimeoutLayer::with_status_code(StatusCode::REQUEST_TIMEOUT, DEADLINE))
-        .layer(fixed(header::X_CONTENT_TYPE_OPTIONS, "nosniff"))
-        .layer(fixed(header::CONTENT_SECURITY_POLICY, "default-src 'none'; frame-ancestors 'none'"))
-        .layer(fixed(header::REFERRER_POLICY, "no-referrer"))
-        .with_state(Arc::new(settings))
+        .with_state(Arc::new(documents))
 }
 
 /// One address a document: an id is read as it is written, 64 hex digits in lower case.
@@ -149,7 +156,7 @@ fn bytes_document(asked: &HeaderMap, hash: &str, lifetime: Lifetime, bytes: Vec<
     document(asked, hash, lifetime, bytes.len() as u64, |range| Body::from(within(&range, 0, &Bytes::from(bytes))))
 }
 
-fn trace_document(site: &SiteSettings, prefix: TracePrefix, lifetime: Lifetime, asked: &HeaderMap) -> Response {
+fn trace_document(site: &Documents, prefix: TracePrefix, lifetime: Lifetime, asked: &HeaderMap) -> Response {
     let database = site.database.clone();
     document(asked, &prefix.state.to_string(), lifetime, prefix.len(), |range| prefix.clone().body(database, range))
 }
@@ -165,17 +172,18 @@ async fn index(State(site): State<Site>, asked: HeaderMap) -> Result<Response, F
     Ok(bytes_document(&asked, &hex::encode(sha256(&bytes)), Lifetime::Changing, bytes))
 }
 
-async fn identity(State(site): State<Site>) -> Response {
-    let SiteSettings { issuer, registry, public_url, .. } = &*site;
-    Json(json!({ "issuer": issuer, "registry": registry, "site": public_url })).into_response()
+async fn identity(State(site): State<Site>, asked: HeaderMap) -> Result<Response, Failure> {
+    let Documents { issuer, registry, public_url, .. } = &*site;
+    let bytes = serde_json::to_vec(&json!({ "issuer": issuer, "registry": registry, "site": public_url }))?;
+    Ok(bytes_document(&asked, &hex::encode(sha256(&bytes)), Lifetime::Changing, bytes))
 }
 
 /// `POST /requests`: 200 accepted, 202 undecided (ask again with the same body), 403 refused with its reason, 400 for what proves no sender.
 async fn request(
-    State(site): State<Site>,
+    State(requests): State<Option<Arc<Requests>>>,
     body: Result<Json<SignedRequest>, JsonRejection>,
 ) -> Result<Response, Failure> {
-    let requests = site.requests.as_ref().ok_or(Failure::NotFound)?;
+    let requests = requests.ok_or(Failure::NotFound)?;
     let Json(signed) = match body {
         Ok(signed) => signed,
         Err(rejection) => {

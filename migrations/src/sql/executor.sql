@@ -80,6 +80,7 @@ create table executor.disclosure (
     instance_id   bytea not null,
     sequence      bigint not null,
     disclosed_at  timestamptz not null default now(),
+    is_published  boolean not null default false,      -- where executor.publication says
     primary key (instance_id, sequence),
     foreign key (instance_id, sequence) references executor.state
 );
@@ -115,7 +116,8 @@ create table executor.registration (
     instance_id     bytea,
     first           bigint,                            -- of states
     count           bigint,                            -- of states in the batch, or sealed by the termination
-    account         bytea                              -- a participant
+    account         bytea,                             -- a participant
+    is_published    boolean not null default false     -- its documents stand where executor.publication says
 );
 create index registration_instance on executor.registration (instance_id);
 create index registration_transaction on executor.registration (transaction_id);
@@ -176,3 +178,52 @@ create table executor.transition_request (
     decided_at     timestamptz
 );
 create index transition_request_undecided on executor.transition_request (request_id) where decision = 'undecided';
+
+-- The folder or bucket in which documents are stored for a static host; no row: none. Where another one is set, everything is to be published again.
+create table executor.publication (
+    one  boolean primary key default true check (one),
+    url  text not null
+);
+
+-- Of what the documents have changed since they were stored there: marked with the change, unmarked when they stand.
+create sequence executor.change;
+create table executor.unpublished (
+    kind    text not null check (kind in ('model', 'instance', 'requests')),
+    id      bytea not null,                            -- of the model or instance
+    change  bigint not null,
+    primary key (kind, id)
+);
+create index unpublished_change on executor.unpublished (change);
+
+create function executor.mark_unpublished(what text, ids bytea[]) returns void language sql as $$
+    insert into executor.unpublished (kind, id, change)
+    select what, id, nextval('executor.change') from (select distinct unnest(ids) as id order by 1) changed
+    where exists (select from executor.publication)
+    on conflict (kind, id) do update set change = excluded.change
+$$;
+
+create function executor.document_changed() returns trigger language plpgsql as $$
+begin
+    case tg_table_name
+        when 'model' then
+            perform executor.mark_unpublished('model', array[new.model_id]);
+        when 'transaction' then
+            perform executor.mark_unpublished('instance', array(
+                select instance_id from executor.registration where transaction_id = new.transaction_id and instance_id is not null));
+        when 'transition_request' then  -- anybody may request transitions of what is no instance
+            perform executor.mark_unpublished('requests', array(
+                select instance_id from executor.instance where instance_id = new.instance_id));
+        else
+            perform executor.mark_unpublished('instance', array[new.instance_id]);
+    end case;
+    return null;
+end
+$$;
+create trigger document_changed after insert on executor.model for each row execute function executor.document_changed();
+create trigger document_changed after insert on executor.registration for each row when (new.instance_id is not null)
+    execute function executor.document_changed();
+create trigger document_changed after update on executor.transaction for each row
+    when ((old.status, old.block_number, old.block_timestamp_s) is distinct from (new.status, new.block_number, new.block_timestamp_s))
+    execute function executor.document_changed();
+create trigger document_changed after insert on executor.disclosure for each row execute function executor.document_changed();
+create trigger document_changed after insert or update on executor.transition_request for each row execute function executor.document_changed();
