@@ -53,7 +53,7 @@ impl Emulator {
         server.reclaim().await?;
         crate::ports::ensure_free(Part::Emulator, aws_port)?;
         crate::ports::ensure_free(Part::Emulator, emulator_port)?;
-        let sdk_config = sdk_config(aws_port);
+        let sdk_config = sdk_config(&format!("http://127.0.0.1:{aws_port}"), ACCESS_KEY);
         let functions = demo::functions(aws_sdk_sqs::Client::new(&sdk_config)).and(functions);
         let lambda = lambda::serve(aws_port, emulator_port, functions)?;
         let emulator = Self { server, aws_port, emulator_port, sdk_config, _lambda: lambda };
@@ -151,11 +151,12 @@ impl Emulator {
     }
 }
 
-fn sdk_config(port: u16) -> SdkConfig {
-    let keys = Credentials::new(ACCESS_KEY, ACCESS_KEY, None, None, "embedded stack");
+/// Of an endpoint that checks no signatures.
+pub(crate) fn sdk_config(endpoint_url: &str, access_key: &str) -> SdkConfig {
+    let keys = Credentials::new(access_key, access_key, None, None, "embedded stack");
     SdkConfig::builder()
         .behavior_version(BehaviorVersion::v2026_01_12())
-        .endpoint_url(format!("http://127.0.0.1:{port}"))
+        .endpoint_url(endpoint_url)
         .region(Region::new(REGION))
         .credentials_provider(SharedCredentialsProvider::new(keys))
         .build()

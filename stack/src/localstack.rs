@@ -1,12 +1,14 @@
 //! A second emulator of Step Functions: LocalStack's free core, without containers. It serves what the first one does not: activities, nested
-//! executions, JSONata and variables. It is slow to start, and no part of the stack: who needs these starts one.
+//! executions, versions and aliases, JSONata and variables. It is slow to start, and no part of the stack: who needs these starts one.
 
 use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::Path;
 
+use aws_config::SdkConfig;
 use nix::sys::signal::Signal;
 
+use crate::emulator::sdk_config;
 use crate::process::{Launch, Server};
 use crate::{Part, Ports, StackError, Tools};
 
@@ -54,7 +56,8 @@ impl LocalStack {
             env: env.map(|(name, value)| (name, value.to_owned())).into(),
             account: None,
             run_dir: folder.to_owned(),
-            stop_signal: Signal::SIGTERM,
+            // Asked to stop, it waits for whoever waits for a task of an activity, and for the tasks.
+            stop_signal: Signal::SIGKILL,
         });
         let url = format!("http://{listen}");
         let http = reqwest::Client::builder().no_proxy().build();
@@ -69,5 +72,10 @@ impl LocalStack {
     /// The endpoint for every AWS client.
     pub fn endpoint_url(&self) -> &str {
         &self.url
+    }
+
+    /// Endpoint, region and keys, for the clients of the AWS SDK.
+    pub fn sdk_config(&self) -> SdkConfig {
+        sdk_config(&self.url, Self::ACCESS_KEY)
     }
 }

@@ -1,12 +1,66 @@
-//! Tasks that wait for a client: heartbeats while they wait, and what one is told who asks too late.
+//! Tasks that wait for a client, whether their tokens come by a queue or by an activity: heartbeats while they wait, and what one is told who asks too late.
 
 use alloy_primitives::Address;
 use runproof_protocol::InstanceId;
 use serde_json::{Value, json};
 
-use crate::harness::{self, Role, World, eventually, free_port, stack};
+use crate::{
+    harness::{self, Role, World, eventually, free_port, localstack, stack},
+    masked::mask,
+};
 
 const WAITING: &str = "Approve";
+
+/// How a task's token is handed over. The first emulator serves no activities.
+#[derive(Clone, Copy)]
+enum By {
+    Queue,
+    Activity,
+}
+
+impl By {
+    async fn world(self) -> World {
+        match self {
+            Self::Queue => World::new().await,
+            Self::Activity => World::builder().localstack().build().await,
+        }
+    }
+
+    /// A state that waits for a client, with these fields besides.
+    async fn waiting_state(self, name: &str, fields: Value) -> Value {
+        let mut context = json!({
+            "executionArn.$": "$$.Execution.Id", "stateName.$": "$$.State.Name", "enteredTime.$": "$$.State.EnteredTime"});
+        let (resource, parameters) = match self {
+            Self::Queue => {
+                let queue = aws_sdk_sqs::Client::new(stack().await.emulator().expect("started").sdk_config());
+                let created = queue.create_queue().queue_name(name).send().await;
+                let url = created.expect("SQS makes a queue").queue_url.expect("it has a URL");
+                add(&mut context, json!({"taskToken.$": "$$.Task.Token"}));
+                let parameters = json!({"QueueUrl": url, "MessageBody": context});
+                ("arn:aws:states:::sqs:sendMessage.waitForTaskToken".to_owned(), parameters)
+            }
+            Self::Activity => (activity(name).await, context),
+        };
+        let mut state = json!({"Type": "Task", "Resource": resource, "Parameters": parameters, "Next": "Done"});
+        add(&mut state, fields);
+        state
+    }
+
+    /// A kind of event, such as `TimedOut`, as it is named in histories.
+    fn event(self, kind: &str) -> String {
+        let by = match self {
+            Self::Queue => "Task",
+            Self::Activity => "Activity",
+        };
+        format!("{by}{kind}")
+    }
+}
+
+/// ARN of a new activity.
+async fn activity(name: &str) -> String {
+    let engine = aws_sdk_sfn::Client::new(&localstack().await.sdk_config());
+    engine.create_activity().name(name).send().await.expect("the emulator makes an activity").activity_arn
+}
 
 /// A world with a run that waits for a client, who is its issuer, and the roles that serve it.
 struct Waiting {
@@ -17,19 +71,12 @@ struct Waiting {
 }
 
 impl Waiting {
-    /// `settings` are added to the state that waits; `rest` are the other states.
-    async fn start(settings: Value, rest: Value) -> Self {
-        let world = World::new().await;
-        let queue = aws_sdk_sqs::Client::new(stack().await.emulator().expect("started").sdk_config());
-        let created = queue.create_queue().queue_name(format!("{}-clients", world.name)).send().await;
-        let queue_url = created.expect("SQS makes a queue").queue_url.expect("it has a URL");
-        let mut waiting = json!({
-            "Type": "Task", "Resource": "arn:aws:states:::sqs:sendMessage.waitForTaskToken", "Next": "Done",
-            "Parameters": {"QueueUrl": queue_url, "MessageBody": {
-                "taskToken.$": "$$.Task.Token", "executionArn.$": "$$.Execution.Id",
-                "stateName.$": "$$.State.Name", "enteredTime.$": "$$.State.EnteredTime"}},
-        });
-        add(&mut waiting, settings);
+    /// `fields` are added to the state that waits; `rest` are the other states.
+    async fn start(by: By, fields: Value, rest: Value) -> Self {
+        let world = by.world().await;
+        // Whose tokens are asked for all the same.
+        mask(&world);
+        let waiting = by.waiting_state(&format!("{}-clients", world.name), fields).await;
         let mut states = json!({WAITING: waiting, "Done": {"Type": "Succeed"}});
         add(&mut states, rest);
         let model = json!({"StartAt": WAITING, "States": states}).to_string();
@@ -93,41 +140,69 @@ fn add(object: &mut Value, fields: Value) {
     object.as_object_mut().expect("an object").extend(fields);
 }
 
+async fn waits_for_longer_than_a_heartbeat(by: By) {
+    let waiting = Waiting::start(by, json!({"HeartbeatSeconds": 1, "TimeoutSeconds": 60}), json!({})).await;
+    // Three in a second.
+    let ten = async || waiting.heartbeats().await.filter(|sent| *sent >= 10);
+    eventually("heartbeats are taken for three seconds", ten).await;
+    assert_eq!(waiting.events(&by.event("TimedOut")).await, 0);
+    let (accepted, told) = waiting.request(r#"{"approved": true}"#).await;
+    assert!(accepted, "{told}");
+    waiting.has("ExecutionSucceeded").await;
+}
+
 #[test]
 fn a_task_that_wants_heartbeats_waits_for_its_client_for_longer_than_one() {
-    harness::run(async {
-        let waiting = Waiting::start(json!({"HeartbeatSeconds": 1, "TimeoutSeconds": 60}), json!({})).await;
-        // Three in a second.
-        let ten = async || waiting.heartbeats().await.filter(|sent| *sent >= 10);
-        eventually("heartbeats are taken for three seconds", ten).await;
-        assert_eq!(waiting.events("TaskTimedOut").await, 0);
-        assert!(waiting.request(r#"{"approved": true}"#).await.0);
-        waiting.has("ExecutionSucceeded").await;
-    });
+    harness::run(waits_for_longer_than_a_heartbeat(By::Queue));
+}
+
+#[test]
+fn so_does_a_task_of_an_activity() {
+    harness::run(waits_for_longer_than_a_heartbeat(By::Activity));
+}
+
+async fn is_told_why(by: By) {
+    let on_time_out = json!([{"ErrorEquals": ["States.Timeout"], "Next": "Later"}]);
+    let settings = json!({"TimeoutSeconds": 1, "Catch": on_time_out});
+    let later = json!({"Later": {"Type": "Wait", "Seconds": 8, "Next": "Done"}});
+    let waiting = Waiting::start(by, settings, later).await;
+    waiting.has("TaskStateExited").await;
+    let (accepted, told) = waiting.request(r#"{"late": 1}"#).await;
+    assert!(!accepted && told.contains("its task timed out"), "{told}");
+    assert_eq!(waiting.events("ExecutionSucceeded").await, 0, "the run goes on");
+
+    waiting.has("ExecutionSucceeded").await;
+    let (accepted, told) = waiting.request(r#"{"late": 2}"#).await;
+    assert!(!accepted && told.contains("the run has ended (succeeded)"), "{told}");
+
+    let published = waiting.published().await;
+    let reasons: Vec<_> = published.iter().map(|one| one["reason"].as_str().unwrap_or_default()).collect();
+    assert_eq!(reasons, ["the run has ended (succeeded)", "the state was left when its task timed out"]);
+    let hash = alloy_primitives::keccak256(r#"{"late": 2}"#);
+    assert_eq!(published[0]["payload_hash"], json!(hash));
+    let requester: Address = published[0]["requester"].as_str().expect("text").parse().expect("an address");
+    assert_eq!((requester, &published[0]["decision"]), (waiting.world.issuer, &json!("refused")));
 }
 
 #[test]
 fn who_asks_too_late_is_told_why_and_so_is_everybody() {
+    harness::run(is_told_why(By::Queue));
+}
+
+#[test]
+fn who_asks_too_late_for_the_task_of_an_activity_is_told_why() {
+    harness::run(is_told_why(By::Activity));
+}
+
+#[test]
+fn a_task_of_an_activity_that_tells_not_where_it_belongs_fails_and_says_so() {
     harness::run(async {
-        let on_time_out = json!([{"ErrorEquals": ["States.Timeout"], "Next": "Later"}]);
-        let settings = json!({"TimeoutSeconds": 1, "Catch": on_time_out});
-        let later = json!({"Later": {"Type": "Wait", "Seconds": 8, "Next": "Done"}});
-        let waiting = Waiting::start(settings, later).await;
-        waiting.has("TaskStateExited").await;
-        let (accepted, told) = waiting.request(r#"{"late": 1}"#).await;
-        assert!(!accepted && told.contains("its task timed out"), "{told}");
-        assert_eq!(waiting.events("ExecutionSucceeded").await, 0, "the run goes on");
-
+        let fields = json!({
+            "Parameters": {"executionArn.$": "$$.Execution.Id", "stateName": WAITING, "enteredTime": "some time ago"},
+            "Catch": [{"ErrorEquals": ["Runproof.NoContext"], "Next": "Done"}],
+        });
+        let waiting = Waiting::start(By::Activity, fields, json!({})).await;
+        waiting.has("ActivityFailed").await;
         waiting.has("ExecutionSucceeded").await;
-        let (accepted, told) = waiting.request(r#"{"late": 2}"#).await;
-        assert!(!accepted && told.contains("the run has ended (succeeded)"), "{told}");
-
-        let published = waiting.published().await;
-        let reasons: Vec<_> = published.iter().map(|one| one["reason"].as_str().unwrap_or_default()).collect();
-        assert_eq!(reasons, ["the run has ended (succeeded)", "the state was left when its task timed out"]);
-        let hash = alloy_primitives::keccak256(r#"{"late": 2}"#);
-        assert_eq!(published[0]["payload_hash"], json!(hash));
-        let requester: Address = published[0]["requester"].as_str().expect("text").parse().expect("an address");
-        assert_eq!((requester, &published[0]["decision"]), (waiting.world.issuer, &json!("refused")));
     });
 }

@@ -5,12 +5,10 @@ use std::{path::PathBuf, process::Command};
 use alloy_primitives::{Address, U256};
 use aws_sdk_kms::{
     Client,
-    config::Credentials,
     types::{KeySpec, KeyUsageType},
 };
 use runproof_contracts::InstanceRegistry;
 use runproof_protocol::{ModelId, verdict::Verdict};
-use runproof_stack::LocalStack;
 use serde_json::json;
 
 use crate::harness::{self, Role, World, address_in, eventually, localstack, stack};
@@ -80,10 +78,7 @@ async fn key_of_kms(client: &Client) -> (String, Address) {
 fn a_run_that_a_key_of_kms_registers_is_verified() {
     harness::run(async {
         let world = World::builder().localstack().build().await;
-        let config = aws_sdk_kms::config::Builder::from(stack().await.emulator().expect("started").sdk_config())
-            .endpoint_url(localstack().await.endpoint_url())
-            .credentials_provider(Credentials::new(LocalStack::ACCESS_KEY, "test", None, None, "test"));
-        let (key, address) = key_of_kms(&Client::from_conf(config.build())).await;
+        let (key, address) = key_of_kms(&Client::new(&localstack().await.sdk_config())).await;
         let label = format!("{}-kms", world.name);
         let name = format!("{label}.runproof.eth");
         let other = Other::in_world(world, "RUNPROOF_IDENTITY__KMS_KEY", key);

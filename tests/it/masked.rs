@@ -65,7 +65,8 @@ fn a_masked_account_number_is_published_nowhere() {
     });
 }
 
-fn mask(world: &World) {
+/// From now on the account number is not published.
+pub fn mask(world: &World) {
     let configured = std::fs::read_to_string(world.config()).expect("it was written");
     let masked = configured.replace("[aws]\n", &format!("[aws]\nmasked_accounts = [\"{ACCOUNT}\"]\n"));
     world.file("runproof.toml", masked);

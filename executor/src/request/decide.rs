@@ -10,8 +10,8 @@ use super::{
     DELIVERY, Requests,
     inbox::{self, Answer, Decision, Request},
     leaving::leaving,
+    model::waiting_states,
     participation::Participation,
-    queue::waiting_states,
     rules::Refusal,
     waiting::{self, Found},
 };

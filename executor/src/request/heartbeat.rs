@@ -12,7 +12,7 @@ use futures::{StreamExt, stream};
 
 use super::{
     DELIVERY, Requests,
-    queue::{WaitingState, waiting_states},
+    model::{WaitingState, waiting_states},
     waiting,
 };
 use crate::aws_error;

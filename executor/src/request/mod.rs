@@ -2,34 +2,39 @@
 //! the right to do so and completes the waiting task with the payload.
 //!
 //! Three things arrive by themselves and in any order: requests on chain ([`watch`]), signed requests ([`signed`]) and the tokens of waiting tasks
-//! ([`queue`]). Each is stored first; [`decide`] brings them together. What others use to ask is in [`client`].
+//! ([`queue`], [`activity`]). Each is stored first; [`decide`] brings them together. What others use to ask is in [`client`].
 
+mod activity;
 pub mod client;
 pub mod decide;
 mod heartbeat;
 pub mod inbox;
 mod leaving;
+pub mod model;
 pub mod participation;
 pub mod pinned;
 pub(crate) mod published;
-pub mod queue;
+mod queue;
 pub mod rules;
 pub mod signed;
+mod token;
 pub mod waiting;
 pub mod watch;
 
-use std::time::Duration;
+use std::{collections::BTreeSet, time::Duration};
 
 use alloy::{
     primitives::Address,
     providers::{DynProvider, Provider},
 };
 use eyre::WrapErr;
+use futures::{StreamExt, stream::FuturesUnordered};
 use runproof_protocol::head::Registry;
 use sqlx::PgPool;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
+use self::model::{TokenSource, waiting_states};
 use crate::Settings;
 
 /// Receives, decides and carries out requests for transitions of one issuer's runs.
@@ -51,7 +56,7 @@ pub struct Requests {
 const DELIVERY: Duration = Duration::from_secs(30);
 
 /// No round of work takes longer, whatever a node or AWS does.
-const ROUND: Duration = Duration::from_secs(60);
+const ROUND: Duration = Duration::from_secs(90);
 
 impl Requests {
     /// Connects to the database and reads the chain's id.
@@ -84,7 +89,7 @@ impl Requests {
     /// None that a restart would mend; the signature is that of all long-running parts.
     pub async fn run(&self, token: CancellationToken) -> eyre::Result<()> {
         let work = async {
-            tokio::join!(self.follow_chain(), self.follow_queues(), self.follow_tasks(), self.follow_arrivals())
+            tokio::join!(self.follow_chain(), self.follow_sources(), self.follow_tasks(), self.follow_arrivals())
         };
         token.run_until_cancelled(work).await;
         Ok(())
@@ -99,12 +104,42 @@ impl Requests {
         }
     }
 
-    async fn follow_queues(&self) {
-        let mut known = queue::Known::new();
+    /// Takes tokens wherever deployed models say that they come from.
+    async fn follow_sources(&self) {
+        let (mut followed, mut following) = (BTreeSet::new(), FuturesUnordered::new());
         loop {
-            attempt("tokens of waiting tasks", self.receive_tokens(&mut known)).await;
-            tokio::time::sleep(self.poll_interval).await;
+            for (source, state_machine_arn) in attempt("models", self.sources()).await.unwrap_or_default() {
+                if followed.insert(source.clone()) {
+                    following.push(self.follow_source(source, state_machine_arn));
+                }
+            }
+            tokio::select! {
+                () = tokio::time::sleep(self.poll_interval) => {}
+                Some(never) = following.next() => never,
+            }
         }
+    }
+
+    async fn follow_source(&self, source: TokenSource, state_machine_arn: String) -> ! {
+        match source {
+            TokenSource::Queue(name) => self.follow_queue(&name).await,
+            TokenSource::Activity(name) => self.follow_activity(&activity::arn(&state_machine_arn, &name)).await,
+        }
+    }
+
+    /// Where tokens come from by the deployed models, each with a state machine that names it.
+    async fn sources(&self) -> eyre::Result<Vec<(TokenSource, String)>> {
+        let models: Vec<(String, Vec<u8>)> = sqlx::query_as(
+            "select state_machine_arn, document from executor.model where state_machine_arn is not null",
+        )
+        .fetch_all(&self.database)
+        .await?;
+        let mut sources = Vec::new();
+        for (state_machine_arn, model) in models {
+            let named = waiting_states(&model).into_iter().filter_map(|state| state.source);
+            sources.extend(named.map(|source| (source, state_machine_arn.clone())));
+        }
+        Ok(sources)
     }
 
     async fn follow_tasks(&self) {
@@ -124,11 +159,12 @@ impl Requests {
     }
 }
 
-/// One round of work; what fails in it is logged, and tried again in the next.
-async fn attempt(what: &'static str, round: impl Future<Output = eyre::Result<()>> + Send) {
+/// One round of work; `None` if it failed, which is logged: it is to be tried again.
+async fn attempt<T>(what: &'static str, round: impl Future<Output = eyre::Result<T>> + Send) -> Option<T> {
     match tokio::time::timeout(ROUND, round).await {
-        Ok(Ok(())) => {}
+        Ok(Ok(done)) => return Some(done),
         Ok(Err(error)) => tracing::warn!(what, error = format!("{error:#}"), "will be tried again"),
         Err(_) => tracing::warn!(what, limit_s = ROUND.as_secs(), "took too long, will be tried again"),
     }
+    None
 }
