@@ -196,3 +196,7 @@ pub(super) async fn accept(database: &PgPool, id: i64, token: &str) -> sqlx::Res
         Err(error) => Err(error),
     }
 }
+
+#[cfg(test)]
+#[path = "inbox_tests.rs"]
+mod tests;
