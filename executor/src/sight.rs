@@ -18,7 +18,7 @@ use crate::{
     mask::AccountMask,
     model_settings::{self, show_privacy, show_selection},
     started::Starter,
-    step_functions::{Execution, StepFunctionsError},
+    step_functions::Execution,
 };
 
 /// An execution that is stored.
@@ -100,18 +100,13 @@ impl Executor {
         let deployed: Option<(Vec<u8>, Vec<u8>, String, String)> = sqlx::query_as(
             "select model_id, document, selection, privacy from executor.model where state_machine_arn = $1",
         )
-        .bind(&execution.state_machine_arn)
+        .bind(execution.arn.state_machine_arn())
         .fetch_optional(&self.pool)
         .await?;
-        let mask = &self.settings.aws.mask;
-        let definition = match (self.engine.definition_of(execution.arn.as_str()).await, &deployed) {
-            (Ok(definition), _) => mask.apply(&definition.text).into_owned().into_bytes(),
-            (Err(error @ StepFunctionsError::Call { .. }), Some((_, document, ..))) => {
-                tracing::warn!(execution = %execution.arn, %error, "taking the deployed model as what the execution runs");
-                document.clone()
-            }
-            (Err(error), _) => return Err(error).context("asking for the definition that the execution runs"),
-        };
+        // Where AWS does not tell, nothing else does: the deployed model may have been changed since, or the execution run another version.
+        let definition = self.engine.definition_of(execution.arn.as_str()).await;
+        let definition = definition.context("asking for the definition that the execution runs")?;
+        let definition = self.settings.aws.mask.apply(&definition).into_owned().into_bytes();
         let model = ModelId::of(&definition);
         let Some((deployed, document, selection, privacy)) = deployed else {
             self.store_model(model, &execution.arn.state_machine, &definition, settings).await?;
@@ -198,7 +193,7 @@ fn instance_document(
     let masked = |text: &str| mask.apply(text).into_owned();
     Ok(InstanceDocument {
         execution_arn: masked(execution.arn.as_str()),
-        state_machine_arn: masked(&execution.state_machine_arn),
+        state_machine_arn: masked(&execution.arn.state_machine_arn()),
         name: masked(&execution.arn.name),
         status: "RUNNING".into(),
         start_date: rfc3339_ms(from_epoch_ms(execution.started_at_ms)?)?,

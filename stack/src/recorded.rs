@@ -34,7 +34,7 @@ pub struct Recording {
     pub status: String,
     /// As GetExecutionHistory gives them, by rising id.
     pub events: Vec<Value>,
-    /// Events a page at most, whatever the caller asks for.
+    /// Events a page at most, whatever the caller asks for; and executions of a Map Run that it started.
     pub page: usize,
 }
 
@@ -64,6 +64,8 @@ struct Played {
     first: f64,
     /// Answered so far, by action.
     calls: Mutex<BTreeMap<String, u64>>,
+    /// Calls that are yet to be refused, by action.
+    refusals: Mutex<BTreeMap<String, u64>>,
 }
 
 impl Recorded {
@@ -76,7 +78,14 @@ impl Recorded {
         let url = format!("http://{}", listener.local_addr()?);
         let first = recordings.iter().filter_map(|one| one.events.first()).map(seconds).fold(f64::INFINITY, f64::min);
         let recordings = recordings.into_iter().map(|one| (one.execution_arn.clone(), one)).collect();
-        let played = Arc::new(Played { recordings, pace, began: Instant::now(), first, calls: Mutex::default() });
+        let played = Arc::new(Played {
+            recordings,
+            pace,
+            began: Instant::now(),
+            first,
+            calls: Mutex::default(),
+            refusals: Mutex::default(),
+        });
         let router = Router::new().route("/", post(answer)).with_state(played.clone());
         let stop = CancellationToken::new();
         let serving = axum::serve(listener, router).with_graceful_shutdown(stop.clone().cancelled_owned());
@@ -92,6 +101,11 @@ impl Recorded {
     /// Calls answered so far.
     pub fn calls(&self) -> u64 {
         self.played.calls().values().sum()
+    }
+
+    /// Refuses the next calls of an action, as AWS refuses who may not make them.
+    pub fn refuse(&self, action: &str, calls: u64) {
+        self.played.refusals().insert(action.to_owned(), calls);
     }
 
     /// Calls of one action answered so far.
@@ -151,20 +165,24 @@ async fn answer(State(played): State<Arc<Played>>, headers: HeaderMap, body: Byt
     let target = headers.get("x-amz-target").and_then(|value| value.to_str().ok()).unwrap_or_default();
     let action = target.strip_prefix("AWSStepFunctions.").unwrap_or_default();
     *played.calls().entry(action.to_owned()).or_default() += 1;
+    if let Some(left) = played.refusals().get_mut(action).filter(|left| **left > 0) {
+        *left -= 1;
+        return refused("AccessDeniedException", "not allowed just now");
+    }
     let Ok(request) = serde_json::from_slice::<Value>(&body) else {
         return refused("SerializationException", "not JSON");
     };
     let execution = request["executionArn"].as_str().and_then(|arn| played.recordings.get(arn));
     let of_machine = |one: &&Recording| request["stateMachineArn"].as_str() == Some(&one.state_machine_arn);
-    let machine = played.recordings.values().find(of_machine);
+    let machine = || played.recordings.values().find(of_machine);
     match action {
         "ListStateMachines" => accepted(&played.state_machines()),
-        "DescribeStateMachine" => machine.map_or_else(no_machine, |one| accepted(&one.state_machine())),
+        "DescribeStateMachine" => machine().map_or_else(no_machine, |one| accepted(&one.state_machine())),
         "ListExecutions" if request["mapRunArn"].is_string() => played.executions_of_map_run(&request),
         "ListExecutions" => {
             let all: Vec<Value> =
                 played.recordings.values().filter(of_machine).map(|one| played.execution(one)).collect();
-            machine.map_or_else(no_machine, |_| accepted(&json!({ "executions": all })))
+            machine().map_or_else(no_machine, |_| accepted(&json!({ "executions": all })))
         }
         "DescribeMapRun" => played.map_run(&request),
         "DescribeExecution" => execution.map_or_else(no_execution, |one| accepted(&played.execution(one))),
@@ -217,6 +235,10 @@ impl Played {
 
     fn calls(&self) -> MutexGuard<'_, BTreeMap<String, u64>> {
         self.calls.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn refusals(&self) -> MutexGuard<'_, BTreeMap<String, u64>> {
+        self.refusals.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn history(&self, recording: &Recording, request: &Value) -> Response {

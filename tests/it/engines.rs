@@ -52,7 +52,8 @@ const RICH: [(&str, Option<&str>); 12] = [
     ("Which", Some("Caught")),
 ];
 
-async fn deploy(world: &World, name: &str, model: impl AsRef<[u8]>) -> String {
+/// Deploys a model; returns the ARN of its state machine.
+pub async fn deploy(world: &World, name: &str, model: impl AsRef<[u8]>) -> String {
     let file = world.file(&format!("{name}.asl.json"), model);
     world.runproof(&["deploy", &file.to_string_lossy(), "--name", name]).await;
     let sql = "select state_machine_arn from executor.model where name = $1";

@@ -36,4 +36,5 @@ mod roots;
 mod schema;
 mod sources;
 mod step_functions;
+mod versions;
 mod waiting;

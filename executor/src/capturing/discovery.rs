@@ -89,7 +89,7 @@ impl Capturing {
 
     async fn track(&mut self, arns: Vec<String>, settings: ModelSettings) -> eyre::Result<()> {
         let executor = &self.executor;
-        let first_looks: Vec<_> = arns.into_iter().map(|arn| first_look(executor, arn, settings)).collect();
+        let first_looks = arns.into_iter().map(|arn| first_look(executor, arn, settings));
         let mut first_looks = stream::iter(first_looks).buffer_unordered(CONCURRENT);
         let mut outcome = Ok(());
         while let Some((arn, looked)) = first_looks.next().await {
@@ -161,9 +161,11 @@ impl Capturing {
         let models = if all.is_empty() { Vec::new() } else { self.executor.starting_models().await? };
         let mut free = Vec::new();
         for (place, (execution, since)) in all.iter().enumerate() {
-            let may_start = || models.iter().filter(|model| model.may_start(&execution.state_machine_arn));
+            let may_start = || models.iter().filter(|model| model.may_start(&execution.arn.state_machine_arn()));
             let older = |model: &StartingModel| {
-                all[..place].iter().any(|(older, _)| model.state_machine_arn.as_ref() == Some(&older.state_machine_arn))
+                all[..place]
+                    .iter()
+                    .any(|(older, _)| model.state_machine_arn.as_ref() == Some(&older.arn.state_machine_arn()))
             };
             let mut waits = may_start().any(older);
             for parent in may_start().flat_map(|model| &model.running).filter(|arn| *arn != execution.arn.as_str()) {

@@ -17,8 +17,6 @@ use crate::{
 pub struct Execution {
     /// Its ARN.
     pub arn: ExecutionArn,
-    /// Its state machine's ARN.
-    pub state_machine_arn: String,
     /// The version that it runs, if it was started by version or alias.
     pub version_arn: Option<String>,
     /// The alias by which it was started.
@@ -39,7 +37,6 @@ impl TryFrom<ExecutionListItem> for Execution {
     fn try_from(item: ExecutionListItem) -> Result<Self, InvalidArn> {
         Ok(Self {
             arn: item.execution_arn.parse()?,
-            state_machine_arn: item.state_machine_arn,
             version_arn: item.state_machine_version_arn,
             alias_arn: item.state_machine_alias_arn,
             map_run_arn: item.map_run_arn,
@@ -75,7 +72,6 @@ impl StepFunctions {
             })?;
         Ok(Execution {
             arn: found.execution_arn.parse()?,
-            state_machine_arn: found.state_machine_arn,
             version_arn: found.state_machine_version_arn,
             alias_arn: found.state_machine_alias_arn,
             map_run_arn: found.map_run_arn,

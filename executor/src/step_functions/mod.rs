@@ -14,7 +14,6 @@ pub use error::StepFunctionsError;
 pub(crate) use error::failed;
 pub use execution::{Execution, Lister};
 pub use start::MAX_INPUT;
-pub use state_machine::Definition;
 
 use crate::{aws_call::Api, quota::InvalidQuota, settings::AwsSettings};
 

@@ -4,17 +4,6 @@ use aws_sdk_sfn::{Client, types::StateMachineType};
 
 use super::{StepFunctions, StepFunctionsError, failed, start::check_name};
 
-/// A state machine's definition as it is kept there.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Definition {
-    /// Name of the state machine.
-    pub name: String,
-    /// ARN of the state machine.
-    pub arn: String,
-    /// Definition in the Amazon States Language, as given.
-    pub text: String,
-}
-
 impl StepFunctions {
     /// Creates a STANDARD state machine, or finds the equal one of that name. Returns its ARN.
     ///
@@ -64,11 +53,11 @@ impl StepFunctions {
     ///
     /// # Errors
     /// [`StepFunctionsError::Call`].
-    pub async fn definition_of(&self, execution_arn: &str) -> Result<Definition, StepFunctionsError> {
+    pub async fn definition_of(&self, execution_arn: &str) -> Result<String, StepFunctionsError> {
         const ACTION: &str = "DescribeStateMachineForExecution";
         let describe =
             |client: &Client| client.describe_state_machine_for_execution().execution_arn(execution_arn).send();
         let found = self.api.call(ACTION, describe).await.map_err(failed(ACTION))?;
-        Ok(Definition { name: found.name, arn: found.state_machine_arn, text: found.definition })
+        Ok(found.definition)
     }
 }
