@@ -18,6 +18,8 @@ use self::world::World;
 
 /// Gas that a block takes: Ethereum's limit, of 2026.
 const BLOCK_GAS: u64 = 60_000_000;
+/// Histories that may be read at once: AWS's default.
+const HISTORIES_AT_ONCE: usize = 400;
 /// Executions that are being started at a time.
 const STARTING: usize = 16;
 
@@ -57,6 +59,11 @@ impl Bench {
         self.recorded("many", recordings, Pace::Ended, block_s).await
     }
 
+    /// An execution with a distributed Map of so many items, each an execution of two states: all have ended.
+    pub async fn map_run(&self, items: usize, block_s: u64) -> Result<Figures> {
+        self.recorded("map_run", recordings::map_run(items), Pace::Ended, block_s).await
+    }
+
     /// One execution that stands still for so long between two of its four states.
     pub async fn waiting(&self, seconds: u32, block_s: u64) -> Result<Figures> {
         self.recorded("waiting", vec![recordings::waiting(seconds)], Pace::AsItHappened, block_s).await
@@ -74,7 +81,8 @@ impl Bench {
             all.first().and_then(|one| one.state_machine_arn.rsplit(':').next()).unwrap_or_default().to_owned();
         self.blocks_each(block_s).await?;
         let served = Recorded::serve(all.clone(), pace).await?;
-        let world = World::new(self, name, served.url()).await?;
+        // Read at AWS's default quota, 10,000 histories would take eight minutes: it is the executor that is measured.
+        let world = World::new(self, name, served.url(), HISTORIES_AT_ONCE.max(2 * executions)).await?;
         world.deploy(&machine, &definition).await?;
         // What was served before, to the deployment, is not the executor's following.
         let recorded = Recorded::serve(all, pace).await?;
@@ -89,7 +97,7 @@ impl Bench {
     pub async fn emulated(&self, executions: usize, states: usize, block_s: u64) -> Result<Figures> {
         self.blocks_each(block_s).await?;
         let emulator = self.stack.emulator()?;
-        let world = World::new(self, "emulated", &emulator.endpoint_url()).await?;
+        let world = World::new(self, "emulated", &emulator.endpoint_url(), HISTORIES_AT_ONCE).await?;
         let machine = world.deploy("steps", &recordings::steps(states)).await?;
         let client = Client::new(emulator.sdk_config());
         let began = Instant::now();

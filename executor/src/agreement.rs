@@ -62,19 +62,23 @@ pub(crate) struct Live {
 }
 
 impl Executor {
-    /// What the contract holds now of open instances. The sender must be locked, so that nothing of ours is added meanwhile.
-    pub(crate) async fn known(&self, sql: &mut PgConnection, open: &[Open]) -> eyre::Result<Known> {
-        let waiting: Vec<Vec<u8>> = sqlx::query_scalar(
+    /// Instances of which a transaction is on its way. The sender must be locked.
+    pub(crate) async fn on_their_way(&self, sql: &mut PgConnection) -> eyre::Result<HashSet<InstanceId>> {
+        let ids: Vec<Vec<u8>> = sqlx::query_scalar(
             "select distinct r.instance_id from executor.registration r join executor.transaction t using (transaction_id)
              where t.status = 'signed' and r.instance_id is not null",
         )
         .fetch_all(sql)
         .await?;
-        let waiting: HashSet<&[u8]> = waiting.iter().map(Vec::as_slice).collect();
+        ids.iter().map(|id| Ok(InstanceId::try_from(&id[..])?)).collect()
+    }
+
+    /// What the contract holds now of open instances. The sender must be locked, so that nothing of ours is added meanwhile.
+    pub(crate) async fn known(&self, open: &[Open], on_their_way: &HashSet<InstanceId>) -> eyre::Result<Known> {
         let asked: Vec<_> = open
             .iter()
             .filter_map(|open| match open {
-                Open::Instance(instance) if !waiting.contains(instance.as_slice()) => Some(self.known_of(*instance)),
+                Open::Instance(instance) if !on_their_way.contains(instance) => Some(self.known_of(*instance)),
                 _ => None,
             })
             .collect();

@@ -20,6 +20,9 @@ use crate::{
 /// Transactions that may be on their way. More of one sender a node may drop (geth's `txpool.accountslots`).
 const ON_THEIR_WAY: u64 = 16;
 
+/// Instances of which the contract is asked at the same time. Of 10,000 that are open, a transaction has room for a hundred.
+const ASKED_AT_ONCE: usize = 32;
+
 /// Where the registration of something stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Progress {
@@ -70,55 +73,75 @@ impl Executor {
         outcome
     }
 
-    async fn register_together(&self, open: &[Open], on_their_way: u64, held: &mut Held) -> eyre::Result<Progress> {
+    async fn register_together(&self, mut open: &[Open], on_their_way: u64, held: &mut Held) -> eyre::Result<Progress> {
         for on_their_way in on_their_way..ON_THEIR_WAY {
-            let (progress, full) = self.register_next(open, on_their_way, held).await?;
-            if !full {
-                return Ok(progress);
+            match self.register_next(open, on_their_way, held).await? {
+                (_, Some(rest)) => open = rest,
+                (progress, None) => return Ok(progress),
             }
         }
         Ok(Progress::Waiting)
     }
 
-    /// Sends one transaction, if there is something for it; tells also whether it was full, so that there may be something for another.
-    async fn register_next(&self, open: &[Open], on_their_way: u64, held: &mut Held) -> eyre::Result<(Progress, bool)> {
+    /// Sends one transaction, if there is something for it. If it was full, tells also of which there may be something for another.
+    async fn register_next<'a>(
+        &self,
+        open: &'a [Open],
+        on_their_way: u64,
+        held: &mut Held,
+    ) -> eyre::Result<(Progress, Option<&'a [Open]>)> {
         if open.is_empty() {
-            return Ok((Progress::Complete, false));
+            return Ok((Progress::Complete, None));
         }
         let mut sql = self.pool.begin().await?;
         self.lock_sender(&mut sql).await?;
-        let known = self.known(&mut sql, open).await?;
         let mut batch = Batch::new(Limits::of(&self.settings));
-        let mut outcome = Ok(Progress::Complete);
-        for one in open {
-            let added = match self.next_alone(&mut sql, *one, &known).await {
-                Ok(Next::Nothing) => true,
-                Ok(Next::Wait) => {
-                    outcome = outcome.map(|_| Progress::Waiting);
-                    true
-                }
-                Ok(Next::Register(plan)) => batch.add(plan),
-                Ok(Next::Continue(plan)) => batch.add_after(plan),
-                Err(error) => {
-                    outcome = outcome.and(Err(failed(*one, error)));
-                    true
-                }
-            };
-            if !added {
-                break;
-            }
-        }
+        let (outcome, rest) = self.fill(&mut sql, open, &mut batch).await?;
         if batch.is_empty() {
             sql.commit().await?;
-            return Ok((outcome?, false));
+            return Ok((outcome?, None));
         }
         if held.holds(&batch, on_their_way, &self.settings) {
             sql.commit().await?;
-            return outcome.map(|_| (Progress::Waiting, false));
+            return outcome.map(|_| (Progress::Waiting, None));
         }
-        let full = batch.is_full();
+        let rest = batch.is_full().then_some(rest);
         self.send(sql, batch).await?;
-        outcome.map(|_| (Progress::Waiting, full))
+        outcome.map(|_| (Progress::Waiting, rest))
+    }
+
+    /// Fills a transaction. Returns what became of those that it looked at, and `open` from the first on that is in it.
+    async fn fill<'a>(
+        &self,
+        sql: &mut Transaction<'_, Postgres>,
+        open: &'a [Open],
+        batch: &mut Batch,
+    ) -> eyre::Result<(eyre::Result<Progress>, &'a [Open])> {
+        let on_their_way = self.on_their_way(sql).await?;
+        let (mut outcome, mut passed) = (Ok(Progress::Complete), 0);
+        for some in open.chunks(ASKED_AT_ONCE) {
+            let known = self.known(some, &on_their_way).await?;
+            for one in some {
+                let added = match self.next_alone(sql, *one, &known).await {
+                    Ok(Next::Nothing) => true,
+                    Ok(Next::Wait) => {
+                        outcome = outcome.map(|_| Progress::Waiting);
+                        true
+                    }
+                    Ok(Next::Register(plan)) => batch.add(plan),
+                    Ok(Next::Continue(plan)) => batch.add_after(plan),
+                    Err(error) => {
+                        outcome = outcome.and(Err(failed(*one, error)));
+                        true
+                    }
+                };
+                if !added {
+                    return Ok((outcome, &open[passed..]));
+                }
+                passed += usize::from(batch.is_empty());
+            }
+        }
+        Ok((outcome, &open[passed..]))
     }
 
     /// What is next of one; what fails leaves nothing behind in the transaction that the others share.

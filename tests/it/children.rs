@@ -99,7 +99,9 @@ pub fn map_run() -> Vec<Recording> {
         ];
         recording(&format!("{MACHINE}/Each"), &format!("item-{item}"), Some(map_run_arn()), events)
     };
-    [recording(MACHINE, "run", None, parent)].into_iter().chain((0..ITEMS).map(child)).collect()
+    // So that there are several pages of children.
+    let parent = Recording { page: 40, ..recording(MACHINE, "run", None, parent) };
+    [parent].into_iter().chain((0..ITEMS).map(child)).collect()
 }
 
 /// A task of one execution that starts another.

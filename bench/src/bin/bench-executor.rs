@@ -24,6 +24,9 @@ struct Arguments {
     /// States of each
     #[arg(long, default_value_t = 50)]
     states: usize,
+    /// Items of a distributed Map, each an execution of two states
+    #[arg(long, default_value_t = 10_000)]
+    items: usize,
     /// Seconds for which an execution stands still
     #[arg(long, default_value_t = 60)]
     waiting_s: u32,
@@ -46,13 +49,14 @@ async fn main() -> Result<()> {
 }
 
 async fn measure(bench: &Bench, arguments: &Arguments) -> Result<()> {
-    let Arguments { executions, states, block_s, .. } = *arguments;
+    let Arguments { executions, states, items, block_s, .. } = *arguments;
     println!("{HEADINGS}");
     for states in &arguments.long {
         told("one long execution, recorded", &bench.long(*states, ETHEREUM_BLOCK_S).await?);
     }
     told("many, recorded", &bench.many(executions, states, block_s).await?);
     told("many, on the emulator", &bench.emulated(executions, states, block_s).await?);
+    told("a distributed Map, recorded", &bench.map_run(items, block_s).await?);
     told("one that stands still", &bench.waiting(arguments.waiting_s, block_s).await?);
     if let Some(folder) = &arguments.paper_run {
         told("the paper's run, at its own pace", &bench.replayed(recording(folder)?, ETHEREUM_BLOCK_S).await?);

@@ -12,6 +12,24 @@ pub(super) fn waiting(seconds: u32) -> Recording {
     recording
 }
 
+/// An execution with a distributed Map of so many items, and the executions of the items, of two states each.
+pub(super) fn map_run(items: usize) -> Vec<Recording> {
+    let map_run_arn = "arn:aws:states:us-east-1:123456789012:mapRun:distributed/Each:0a1b";
+    let mut parent = Recording::counted("distributed", 0, 2);
+    parent.events.insert(
+        2,
+        json!({ "type": "MapRunStarted", "mapRunStartedEventDetails": { "mapRunArn": map_run_arn }, "timestamp": parent.events[1]["timestamp"] }),
+    );
+    parent.events.insert(3, json!({ "type": "MapRunSucceeded", "timestamp": parent.events[2]["timestamp"] }));
+    for (place, event) in parent.events.iter_mut().enumerate() {
+        event["id"] = json!(place + 1);
+        event["previousEventId"] = json!(place);
+    }
+    let child =
+        |nth| Recording { map_run_arn: Some(map_run_arn.to_owned()), ..Recording::counted("distributed/Each", nth, 2) };
+    [parent].into_iter().chain((0..items).map(child)).collect()
+}
+
 /// A workflow of so many steps, one after the other.
 pub(super) fn steps(states: usize) -> String {
     let step = |number: usize| {

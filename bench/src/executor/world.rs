@@ -21,6 +21,8 @@ use crate::process;
 
 /// How often it is looked at what is there: a hundredth of what is measured, at most.
 const LOOK: Duration = Duration::from_millis(20);
+/// Histories that may be read, a second: AWS's default.
+const HISTORIES_PER_S: u32 = 20;
 const PASSWORD: &str = "only for the benchmark";
 
 pub(super) struct World<'a> {
@@ -28,17 +30,19 @@ pub(super) struct World<'a> {
     folder: PathBuf,
     registry: Registry,
     database_url: String,
+    /// Histories that may be read at once.
+    histories: usize,
 }
 
 impl<'a> World<'a> {
     /// With an issuer that has funds.
-    pub(super) async fn new(bench: &'a Bench, name: &str, aws_url: &str) -> Result<Self> {
+    pub(super) async fn new(bench: &'a Bench, name: &str, aws_url: &str, histories: usize) -> Result<Self> {
         let folder = bench.data.path().join(name);
         fs::create_dir_all(&folder)?;
         let chain = bench.stack.chain()?;
         let registry = chain.deploy_registry().await?;
         let database_url = bench.stack.postgres()?.create_database(name).await?;
-        let world = Self { bench, folder, registry, database_url };
+        let world = Self { bench, folder, registry, database_url, histories };
         world.configure(aws_url)?;
         world.runproof(&["migrate"]).await?;
         let told = world.runproof(&["identity", "new"]).await?;
@@ -56,7 +60,9 @@ impl<'a> World<'a> {
             "[chain]\nrpc_url = \"{rpc}\"\nws_url = \"{ws}\"\nregistry = \"{address}\"\nregistry_deployed_at_block = {deployed_at_block}\n\
              [postgres]\nurl = \"{database}\"\n\
              [aws]\nendpoint_url = \"{aws_url}\"\naccess_key_id = \"{key}\"\nsecret_access_key = \"{secret}\"\n\
+             [aws.quotas.GetExecutionHistory]\nburst = {burst}.0\nper_s = {HISTORIES_PER_S}.0\n\
              [identity]\npassword = \"{PASSWORD}\"\n",
+            burst = self.histories,
             rpc = at.rpc_http_url.ok_or_eyre("no chain")?,
             ws = at.rpc_ws_url.ok_or_eyre("no chain")?,
             database = self.database_url,

@@ -8,7 +8,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use futures::{StreamExt, stream};
+use futures::{StreamExt, stream::FuturesUnordered};
 use tokio::sync::{Notify, mpsc::Receiver};
 
 use crate::{
@@ -148,10 +148,12 @@ impl Capturing {
     async fn capture(&mut self) -> eyre::Result<Progress> {
         let (executor, bounds, now) = (&self.executor, self.bounds_of_looks(), Instant::now());
         let due = self.tracked.iter_mut().filter(|(_, followed)| followed.pace.is_due(now));
-        let looks: Vec<_> = due.map(|(arn, followed)| look(executor, arn.clone(), followed, bounds)).collect();
-        let mut looks = stream::iter(looks).buffer_unordered(CONCURRENT);
-        let (mut done, mut failure) = (Vec::new(), None);
-        while let Some((arn, look)) = looks.next().await {
+        let (mut due, mut looks) = (due.collect::<Vec<_>>().into_iter(), FuturesUnordered::new());
+        let (mut done, mut failure) = (HashSet::new(), None);
+        loop {
+            let begun = due.by_ref().take(CONCURRENT - looks.len());
+            looks.extend(begun.map(|(arn, followed)| look(executor, arn.clone(), followed, bounds)));
+            let Some((arn, look)) = looks.next().await else { break };
             match look {
                 Ok(advance) => {
                     if let Some(hole) = advance.hole {
@@ -162,11 +164,11 @@ impl Capturing {
                     }
                     if let Some(outcome) = advance.ended {
                         tracing::info!(execution = arn, %outcome, "execution ended and is captured");
-                        done.push(arn);
+                        done.insert(arn);
                     }
                 }
                 Err(CaptureError::Overtaken) => {
-                    done.push(arn);
+                    done.insert(arn);
                     self.discovered_at = None;
                 }
                 Err(CaptureError::Engine(error @ StepFunctionsError::ExecutionUnknown(_)))
@@ -174,7 +176,7 @@ impl Capturing {
                 {
                     tracing::warn!(%error, "it stays as it was captured");
                     self.lost.insert(arn.clone());
-                    done.push(arn);
+                    done.insert(arn);
                 }
                 Err(error) => {
                     tracing::error!(execution = arn, %error, "nothing was captured");

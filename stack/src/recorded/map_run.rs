@@ -8,9 +8,6 @@ use serde_json::{Value, json};
 use super::{Played, Recording, page};
 use crate::aws_json::{accepted, refused};
 
-/// Executions a page at most, whatever the caller asks for: few, so that there are several pages.
-const MOST: usize = 40;
-
 impl Played {
     /// The executions of a Map Run that have begun, newest first as AWS lists them.
     fn begun_by(&self, map_run_arn: &Value) -> Vec<&Recording> {
@@ -21,9 +18,17 @@ impl Played {
         begun
     }
 
+    /// The execution that started a Map Run, once it has.
+    fn parent_of(&self, map_run_arn: &Value) -> Option<&Recording> {
+        let tells = |event: &Value| event["mapRunStartedEventDetails"]["mapRunArn"] == *map_run_arn;
+        let parent = self.recordings.values().find(|one| self.seen(one).iter().any(tells));
+        parent.filter(|_| map_run_arn.is_string())
+    }
+
     pub(super) fn executions_of_map_run(&self, request: &Value) -> Response {
+        let Some(parent) = self.parent_of(&request["mapRunArn"]) else { return no_map_run() };
         let all = self.begun_by(&request["mapRunArn"]);
-        let Some((from, to)) = page(request, all.len(), MOST) else {
+        let Some((from, to)) = page(request, all.len(), parent.page) else {
             return refused("InvalidToken", "not a token of this endpoint");
         };
         let mut answer =
@@ -36,11 +41,7 @@ impl Played {
 
     pub(super) fn map_run(&self, request: &Value) -> Response {
         let map_run = &request["mapRunArn"];
-        let tells = |event: &Value| event["mapRunStartedEventDetails"]["mapRunArn"] == *map_run;
-        let parent = self.recordings.values().find(|one| self.seen(one).iter().any(tells));
-        let Some(parent) = parent.filter(|_| map_run.is_string()) else {
-            return refused("ResourceNotFound", "no such Map Run");
-        };
+        let Some(parent) = self.parent_of(map_run) else { return no_map_run() };
         let begun = self.begun_by(map_run);
         let running = begun.iter().filter(|one| self.seen(one).len() < one.events.len()).count();
         let end = self.seen(parent).iter().find(|event| event["type"] == "MapRunSucceeded");
@@ -61,4 +62,8 @@ impl Played {
             "executionCounts": counts,
         }))
     }
+}
+
+fn no_map_run() -> Response {
+    refused("ResourceNotFound", "no such Map Run")
 }
