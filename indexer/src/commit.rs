@@ -6,6 +6,7 @@ use alloy::primitives::B256;
 use sqlx::{PgConnection, PgPool};
 
 use crate::{
+    batch,
     block::{Block, Head, Transaction},
     bulk,
     cursor::{self, Cursor, bigint},
@@ -18,7 +19,8 @@ use crate::{
 /// Entries up to which a statement that carries them is quicker than a COPY, which takes several round trips.
 const INSERTED_AT_ONCE: usize = 6_000;
 
-/// Appends what `blocks` hold; they must follow the cursor, which is moved to the last of them.
+/// Appends what `blocks` hold; they must follow the cursor, which is moved to the last of them. Returns how many batches are among it, none unless
+/// `batched`.
 ///
 /// # Errors
 /// After any error it is unknown whether the commit happened: read the cursor anew.
@@ -28,7 +30,8 @@ pub(crate) async fn commit(
     blocks: &[Block],
     decoded: &Decoded,
     head: &Head,
-) -> Result<Cursor, IndexError> {
+    batched: bool,
+) -> Result<(Cursor, usize), IndexError> {
     let mut to = Cursor {
         block: blocks.last().map(Block::reference).or(from.block),
         position: from.position + decoded.items.len() as u64,
@@ -40,7 +43,10 @@ pub(crate) async fn commit(
     let all = blocks.iter().flat_map(|block| block.transactions.iter().map(|one| (block.hash, one)));
     let emitted: Vec<(B256, &Transaction)> = all.collect();
     forget_known(&mut transaction, &emitted, &known).await?;
-    let records = Record::numbered(from.position + 1, &decoded.items)?;
+    let (records, batches) = match batched {
+        true => batch::split(from.position + 1, &decoded.items)?,
+        false => (Record::numbered(from.position + 1, &decoded.items)?, vec![]),
+    };
     if records.len() <= INSERTED_AT_ONCE {
         insert::transactions(&mut transaction, &emitted).await?;
         insert::records(&mut transaction, from.source_id, &records).await?;
@@ -48,10 +54,13 @@ pub(crate) async fn commit(
         bulk::transactions(&mut transaction, &emitted).await?;
         bulk::records(&mut transaction, from.source_id, &records).await?;
     }
+    for batch in &batches {
+        batch.insert(&mut transaction, from.source_id).await?;
+    }
     insert_quarantined(&mut transaction, from, &decoded.quarantined).await?;
     finality::advance(&mut transaction, &mut to, head).await?;
     transaction.commit().await?;
-    Ok(to)
+    Ok((to, batches.len()))
 }
 
 /// Keeps the headers that something refers to: those with logs, the cursor's, and all that a reorganisation may still end at or a tag name.

@@ -12,6 +12,7 @@ use tracing::debug;
 use crate::{
     ahead::{Ahead, Taken},
     allowed_range::allowed_range,
+    batch,
     block::{Block, BlockRef, Head},
     commit, cursor,
     cursor::Cursor,
@@ -25,6 +26,12 @@ use crate::{
 
 /// How old a head may be on a long way: how far there is to go, and what is final, are told from it.
 const HEAD_INTERVAL: Duration = Duration::from_secs(5);
+
+/// Blocks that are left to take while somebody waits for the next.
+const AWAITED_BLOCKS: u64 = 16;
+
+/// Batches beyond which states become rows at once: who reads would have to go through all of them.
+const MOST_UNSPREAD: usize = 64;
 
 /// What is to be done next.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -70,6 +77,8 @@ pub(crate) struct Writer<'a> {
     pub(crate) cursor: Cursor,
     /// Whether the journal's indexes are yet to be built.
     pub(crate) indexes_deferred: bool,
+    /// Batches that are yet to be spread into rows.
+    pub(crate) unspread: usize,
     /// Size of the next range.
     pub(crate) span: &'a mut Span,
     /// What is told of the way.
@@ -130,7 +139,9 @@ impl Writer<'_> {
             if head_read.elapsed() >= HEAD_INTERVAL {
                 (head, head_read) = (self.source.head().await?, Instant::now());
             }
-            self.cursor = commit::commit(self.pool, &self.cursor, &blocks, &decoded, &head).await?;
+            let batched = behind < AWAITED_BLOCKS && self.unspread < MOST_UNSPREAD;
+            let (cursor, batches) = commit::commit(self.pool, &self.cursor, &blocks, &decoded, &head, batched).await?;
+            (self.cursor, self.unspread) = (cursor, self.unspread + batches);
             self.span.answered(decoded.items.len());
             self.progress.update(&self.cursor, &head, decoded.items.len());
         }
@@ -143,6 +154,12 @@ impl Writer<'_> {
         self.restore_indexes().await?;
         self.cursor = rewind::rewind(self.pool, self.source, &self.cursor).await?;
         Ok(true)
+    }
+
+    /// Spreads some batches into rows.
+    pub(crate) async fn spread(&mut self) -> Result<(), IndexError> {
+        self.unspread = self.unspread.saturating_sub(batch::spread(self.pool).await?);
+        Ok(())
     }
 
     /// Whether there were any to build.

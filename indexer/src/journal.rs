@@ -8,18 +8,30 @@ use crate::cursor::{bigint, hash, unsigned};
 
 /// At most `limit` entries of a source after a position.
 pub async fn page(pool: &PgPool, source_id: i16, after: u64, limit: u32) -> Result<Vec<JournalEntry>, sqlx::Error> {
-    let rows = sqlx::query(
-        "select position, retracts, reason, replaced_by, issuer, instance_id, content_id, sequence, predecessor, batch, event,
-                block_number, block_hash, block_timestamp_s, transaction_hash, log_index, item_index
-         from journal.record where source_id = $1 and position > $2 order by position limit $3",
-    )
-    .bind(source_id)
-    .bind(bigint(after))
-    .bind(i64::from(limit))
-    .fetch_all(pool)
-    .await?;
-    rows.iter().map(entry).collect()
+    let rows = sqlx::query(PAGE).bind(source_id).bind(bigint(after)).bind(i64::from(limit)).fetch_all(pool).await?;
+    let mut entries = Vec::with_capacity(rows.len());
+    for row in &rows {
+        match row.try_get::<Option<Vec<Vec<u8>>>, _>("state_ids")? {
+            Some(states) => entries.extend(batch(row, &states)?),
+            None => entries.push(entry(row)?),
+        }
+    }
+    // A page may begin and end within a batch.
+    entries.retain(|entry: &JournalEntry| entry.position > after);
+    entries.truncate(limit as usize);
+    Ok(entries)
 }
+
+/// Batches as they are stored, since to make rows of them is quicker here.
+const PAGE: &str = "
+    select position, retracts, reason, replaced_by, issuer, instance_id, content_id, sequence, predecessor, batch, event,
+           block_number, block_hash, block_timestamp_s, transaction_hash, log_index, item_index, null::bytea[] as state_ids, null::bigint[] as predecessors
+    from journal.record where source_id = $1 and position > $2
+    union all
+    select position, null::bigint, null::text, null::bytea, issuer, instance_id, state_ids[1], sequence, predecessors[1], sequence, null::jsonb,
+           block_number, block_hash, block_timestamp_s, transaction_hash, log_index, 0, state_ids, predecessors
+    from journal.batch where source_id = $1 and position + cardinality(state_ids) > $2 + 1
+    order by position limit $3";
 
 /// The block of the entry at a position, `None` if there is no such entry.
 pub async fn block_hash(pool: &PgPool, source_id: i16, position: u64) -> Result<Option<B256>, sqlx::Error> {
@@ -58,6 +70,26 @@ pub(crate) fn entry(row: &PgRow) -> Result<JournalEntry, sqlx::Error> {
             place: place(row)?,
         },
     })
+}
+
+/// The entries of a row of `journal.batch`, read as its first.
+fn batch(row: &PgRow, states: &[Vec<u8>]) -> Result<Vec<JournalEntry>, sqlx::Error> {
+    let first = entry(row)?;
+    let predecessors: Vec<Option<i64>> = row.try_get("predecessors")?;
+    let entries = (0u64..).zip(states.iter().zip(predecessors)).map(|(place, (id, before))| {
+        let mut entry = first.clone();
+        entry.position += place;
+        if let Event::StateRegistered { state, sequence, predecessor, .. } = &mut entry.event {
+            *state = id.as_slice().try_into().map_err(decode)?;
+            *sequence += place;
+            *predecessor = before.map(u32::try_from).transpose().map_err(decode)?;
+        }
+        if let Some(origin) = &mut entry.origin.place {
+            origin.item_index += place;
+        }
+        Ok(entry)
+    });
+    entries.collect()
 }
 
 /// Of a state the columns tell all.

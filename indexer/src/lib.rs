@@ -10,6 +10,7 @@ mod ahead;
 mod allowed_range;
 pub mod audit;
 pub mod backoff;
+mod batch;
 pub mod block;
 pub mod body;
 mod bulk;
@@ -49,7 +50,7 @@ pub mod topic;
 mod transaction;
 mod wake;
 
-use std::{sync::Arc, time::Duration};
+use std::{pin::pin, sync::Arc, time::Duration};
 
 use backoff::Backoff;
 use converge::Writer;
@@ -68,6 +69,9 @@ use tokio::sync::Notify;
 use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
 use tracing::info;
 use url::Url;
+
+/// How long after a block those who wait for it have read it.
+const QUIET: Duration = Duration::from_millis(250);
 
 /// Keeps the journal equal to the chain until `token` is cancelled. The database must be migrated.
 ///
@@ -136,6 +140,7 @@ impl Indexer {
             source: &self.source,
             start_block: self.settings.start_block,
             indexes_deferred: indexes::are_deferred(&self.pool).await?,
+            unspread: batch::count(&self.pool).await?,
             cursor,
             span: &mut self.span,
             progress: &mut self.progress,
@@ -144,10 +149,7 @@ impl Indexer {
             let more = writer.step().await?;
             self.backoff.succeeded();
             if !more {
-                tokio::select! {
-                    () = self.wake.notified() => {}
-                    () = tokio::time::sleep(self.settings.poll_interval) => {}
-                }
+                rest(&self.wake, self.settings.poll_interval, &mut writer).await?;
             }
         }
     }
@@ -159,6 +161,18 @@ impl Indexer {
         let source_id = cursor::open(&self.pool, identity, registry, kind, start_block).await?;
         let lease = lease::hold(&self.settings.postgres_url, lease::Role::Indexer, source_id).await?;
         Ok((lease, cursor::take(&self.pool, source_id).await?))
+    }
+}
+
+/// Until there is reason to look again. Where nothing happens for a moment, batches become rows.
+async fn rest(wake: &Notify, poll_interval: Duration, writer: &mut Writer<'_>) -> Result<(), IndexError> {
+    let mut look = pin!(tokio::time::sleep(poll_interval));
+    loop {
+        tokio::select! {
+            () = wake.notified() => return Ok(()),
+            () = &mut look => return Ok(()),
+            () = tokio::time::sleep(QUIET), if writer.unspread > 0 => writer.spread().await?,
+        }
     }
 }
 

@@ -6,6 +6,7 @@ use sqlx::{PgConnection, PgExecutor, PgPool, Row};
 use tracing::warn;
 
 use crate::{
+    batch,
     block::BlockRef,
     converge::newest_common,
     cursor::{self, Cursor, bigint, unsigned},
@@ -61,6 +62,7 @@ pub(crate) async fn take_back(
         to.finalized = finality::promoted(connection, from.source_id, Event::BlockFinalized, i64::MAX).await?;
     }
     cursor::compare_and_set(connection, from, &to).await?;
+    batch::spread_all(&mut *connection).await?;
     retract(connection, from, above, why, replacements).await?;
     Ok(to)
 }

@@ -160,7 +160,7 @@ impl World {
     }
 
     /// A reorganisation removes the run's registration and all that followed. Nobody may be registering.
-    async fn take_the_registration_back(&self) {
+    pub async fn take_the_registration_back(&self) {
         let sql = "select block_number from journal.instance where retracted_by is null";
         let registered: i64 = sqlx::query_scalar(sql).fetch_one(&self.pool).await.expect("one instance");
         let chain = self.chain().await;

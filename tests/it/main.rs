@@ -35,6 +35,7 @@ mod revocation;
 mod roots;
 mod schema;
 mod sources;
+mod spread;
 mod step_functions;
 mod versions;
 mod waiting;

@@ -18,7 +18,8 @@ use super::{
 };
 use crate::{feed::Feed, watermark::Watermark};
 
-const BATCH: u64 = 500;
+/// Entries that are read at a time: some hundred bytes each, and held until the client has taken them.
+const BATCH: u64 = 2_500;
 
 /// What is told as it happens, over websocket (graphql-transport-ws).
 pub(crate) struct Subscription;
@@ -39,6 +40,8 @@ impl Subscription {
         let database = context.data::<DatabaseConnection>()?.clone();
         let Feed { mut watermark, .. } = context.data::<Feed>()?.clone();
         let wanted = wanted(instance, issuer, model);
+        // To compose the event of each state, and to read it, is most of the work.
+        let with_event = context.look_ahead().field("event").exists();
         Ok(try_stream! {
             let mut after = after.map(|Position(after)| after);
             loop {
@@ -46,7 +49,7 @@ impl Subscription {
                 if let Some(reached) = reached {
                     let mut sent = after.unwrap_or(reached.position.0);
                     while sent < reached.position.0 {
-                        let (rows, covered) = replay(&database, &wanted, sent, &reached).await?;
+                        let (rows, covered) = replay(&database, &wanted, with_event, sent, &reached).await?;
                         for row in rows {
                             yield JournalEntry::new(row, reached.clone());
                         }
@@ -116,10 +119,11 @@ fn run_of(model: ContentId) -> sea_orm::sea_query::Expr {
 async fn replay(
     database: &DatabaseConnection,
     wanted: &Condition,
+    with_event: bool,
     after: i64,
     reached: &Watermark,
 ) -> Result<(Vec<entry::Model>, i64)> {
-    let rows = entry::Entity::find()
+    let rows = if with_event { entry::Entity::find() } else { entry::Entity::find_without_event() }
         .filter(entry::Column::Position.gt(after))
         .filter(entry::Column::Position.lte(reached.position.0))
         .filter(wanted.clone())

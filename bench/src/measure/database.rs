@@ -44,7 +44,8 @@ impl Bench {
         let url = self.stack.postgres()?.url_of(name);
         let dump =
             TABLES.map(|table| format!("\\copy journal.{table} to '{}' (format binary)", rows.join(table).display()));
-        psql(&url, dump.iter().map(String::as_str)).await?;
+        let spread = "select journal.spread(9223372036854775807)";
+        psql(&url, [spread].into_iter().chain(dump.iter().map(String::as_str))).await?;
         self.drop_database(name, PgConnection::connect(&url).await?).await
     }
 

@@ -88,7 +88,7 @@ impl Instances {
         let rows = sqlx::query(
             "select distinct on (t.position, e.kind) t.position as as_of, e.*
              from unnest($2::bytea[], $3::bytea[], $4::bigint[]) as t (issuer, instance_id, position)
-             join journal.record e on e.instance_id = t.instance_id and e.issuer = t.issuer and e.position <= t.position
+             join journal.row e on e.instance_id = t.instance_id and e.issuer = t.issuer and e.position <= t.position
              where e.source_id = $1 and e.kind in ('instance_registered', 'state_registered', 'states_root_registered', 'instance_terminated')
                and e.retracts is null and (e.retracted_by is null or e.retracted_by > t.position)
              order by t.position, e.kind, e.position desc",

@@ -1,6 +1,6 @@
 //! The journal itself, view `journal.entry`.
 
-use sea_orm::entity::prelude::*;
+use sea_orm::{Iterable, QuerySelect, Select, entity::prelude::*, sea_query::Expr};
 
 /// One entry of the journal.
 #[derive(Clone, Debug, PartialEq, DeriveEntityModel)]
@@ -52,3 +52,13 @@ pub struct Model {
 pub enum Relation {}
 
 impl ActiveModelBehavior for ActiveModel {}
+
+impl Entity {
+    /// Like `find`, for who does not look at the event: it is null, and so needs not be composed.
+    pub fn find_without_event() -> Select<Self> {
+        Self::find()
+            .select_only()
+            .columns(Column::iter().filter(|column| !matches!(column, Column::Event)))
+            .column_as(Expr::cust("'null'::jsonb"), Column::Event)
+    }
+}

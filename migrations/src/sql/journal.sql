@@ -81,13 +81,59 @@ create index record_issuer on journal.record (issuer, position);
 create index record_content on journal.record (content_id) where content_id is not null;
 create index record_block on journal.record (block_number);
 
+-- States of a log of many, as few bytes and under one index, so that a block of thousands can be read as soon as it has come. They are spread into rows of
+-- journal.record, under its indexes, once it is quiet (journal.spread). A state is in one table or the other, never in both.
+create table journal.batch (
+    position            bigint primary key,                       -- of the first; the others follow
+    source_id           smallint not null,
+    issuer              bytea not null check (length(issuer) = 20),
+    instance_id         bytea not null check (length(instance_id) = 32),
+    sequence            bigint not null,                          -- of the first
+    state_ids           bytea[] not null,
+    predecessors        bigint[] not null,
+    block_number        bigint not null,
+    block_hash          bytea not null,
+    block_timestamp_s   bigint not null,
+    transaction_hash    bytea not null,
+    log_index           integer not null,
+    recorded_at         timestamptz not null default now()
+);
+-- Hashes do not get shorter by being compressed.
+alter table journal.batch alter state_ids set storage external, alter predecessors set storage external;
+
+-- Every entry's columns, whichever table holds them.
+create view journal.row as
+    select position, source_id, retracts, retracted_by, reason, replaced_by, kind, issuer, instance_id, model_id, content_id, sequence, predecessor, batch,
+           event, block_number, block_hash, block_timestamp_s, transaction_hash, log_index, item_index, recorded_at
+    from journal.record
+    union all
+    select b.position + s.place - 1, b.source_id, null::bigint, null::bigint, null::text, null::bytea, 'state_registered', b.issuer, b.instance_id,
+           null::bytea, s.state_id, b.sequence + s.place - 1, s.predecessor, b.sequence, null::jsonb, b.block_number, b.block_hash, b.block_timestamp_s,
+           b.transaction_hash, b.log_index, (s.place - 1)::integer, b.recorded_at
+    from journal.batch b cross join lateral unnest(b.state_ids, b.predecessors) with ordinality as s (state_id, predecessor, place);
+
+-- Makes rows of the oldest so many batches; returns how many batches it were. What is told is the same before and after, so whoever does it, and
+-- whenever, does no harm.
+create function journal.spread(batches bigint) returns bigint language sql set search_path = pg_catalog as $$
+    with taken as (
+        delete from journal.batch where position in (select position from journal.batch order by position limit batches) returning *
+    ), spread as (
+        insert into journal.record (position, source_id, kind, issuer, instance_id, content_id, sequence, predecessor, batch, block_number, block_hash,
+                                    block_timestamp_s, transaction_hash, log_index, item_index, recorded_at)
+        select t.position + s.place - 1, t.source_id, 'state_registered', t.issuer, t.instance_id, s.state_id, t.sequence + s.place - 1, s.predecessor,
+               t.sequence, t.block_number, t.block_hash, t.block_timestamp_s, t.transaction_hash, t.log_index, (s.place - 1)::integer, t.recorded_at
+        from taken t cross join lateral unnest(t.state_ids, t.predecessors) with ordinality as s (state_id, predecessor, place)
+    )
+    select count(*) from taken
+$$;
+
 -- The journal as it is read.
 create view journal.entry as
-    select position, source_id, retracts, retracted_by, reason, replaced_by, kind, issuer, instance_id, model_id, content_id, sequence, predecessor,
+    select position, source_id, retracts, retracted_by, reason, replaced_by, kind, issuer, instance_id, model_id, content_id, sequence, predecessor, batch,
            block_number, block_hash, block_timestamp_s, transaction_hash, log_index, item_index, recorded_at,
            coalesce(event, jsonb_build_object('kind', kind, 'issuer', '0x' || encode(issuer, 'hex'), 'instance', encode(instance_id, 'hex'),
                'state', encode(content_id, 'hex'), 'sequence', sequence, 'predecessor', predecessor, 'batch', batch)) as event
-    from journal.record;
+    from journal.row;
 
 -- Logs that could not be decoded: kept with their reason, so that nothing is lost. What changes gets the next id, by which the relay goes on.
 create table journal.quarantine (
@@ -111,10 +157,11 @@ create function journal.clamped(number text) returns bigint language sql immutab
 -- position <= P and (retracted_by is null or retracted_by > P).
 create view journal.applied as
     select e.*,
-           case when e.block_number <= s.finalized_number then 'finalized'
-                when e.block_number <= s.safe_number then 'safe'
+           -- One source a database. A join with it would keep Postgres from reading pages by the index on positions.
+           case when e.block_number <= (select max(finalized_number) from journal.source) then 'finalized'
+                when e.block_number <= (select max(safe_number) from journal.source) then 'safe'
                 else 'included' end as finality
-    from journal.entry e join journal.source s using (source_id)
+    from journal.entry e
     where e.retracts is null and e.issuer is not null;
 
 create view journal.model as
@@ -132,18 +179,18 @@ create view journal.termination as
     from journal.applied where kind in ('instance_terminated', 'itrex_instance_terminated');
 
 -- The paper's contract numbers nothing: its states are counted here, as the chain holds them.
+create function journal.states_before(state_kind text, state_issuer bytea, state_instance bytea, state_position bigint) returns bigint language sql stable as $$
+    select count(*) from journal.record
+    where kind = state_kind and issuer = state_issuer and instance_id = state_instance and position < state_position
+      and retracts is null and (retracted_by is null or retracted_by > state_position)
+$$;
+
 create view journal.state as
-    select position, retracted_by, issuer, instance_id, content_id as state_id, sequence, predecessor,
-           (event ->> 'batch')::bigint as batch, block_number, block_hash, block_timestamp_s, transaction_hash, log_index, item_index, finality
-    from journal.applied where kind = 'state_registered'
-    union all
-    select s.position, s.retracted_by, s.issuer, s.instance_id, s.content_id, n.before, null, n.before,
-           s.block_number, s.block_hash, s.block_timestamp_s, s.transaction_hash, s.log_index, s.item_index, s.finality
-    from journal.applied s cross join lateral (
-        select count(*) as before from journal.applied p
-        where p.kind = s.kind and p.issuer = s.issuer and p.instance_id = s.instance_id and p.position < s.position
-          and (p.retracted_by is null or p.retracted_by > s.position)) n
-    where s.kind = 'itrex_state_registered';
+    select position, retracted_by, issuer, instance_id, content_id as state_id,
+           coalesce(sequence, journal.states_before(kind, issuer, instance_id, position)) as sequence, predecessor,
+           coalesce(batch, journal.states_before(kind, issuer, instance_id, position)) as batch,
+           block_number, block_hash, block_timestamp_s, transaction_hash, log_index, item_index, finality
+    from journal.applied where kind in ('state_registered', 'itrex_state_registered');
 
 -- States that the chain does not tell. Which they are is in the leaves that the issuer's site serves: a verdict tells of those that make the root.
 create view journal.states_root as

@@ -7,6 +7,7 @@ declare
 begin
     -- A writer moves the cursor first of all, so that it waits here, and nothing is retracted meanwhile.
     perform from journal.source for update;
+    perform journal.spread(9223372036854775807);
     update journal.record e
     set (kind, issuer, instance_id, model_id, content_id, sequence, predecessor, retracted_by)
       = (d.kind, d.issuer, d.instance_id, d.model_id, d.content_id, d.sequence, d.predecessor, d.retracted_by)
