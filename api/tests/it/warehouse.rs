@@ -79,6 +79,6 @@ async fn transitions_link_states_and_the_reader_cannot_write() {
         .expect("rows");
     let links: Vec<(String, String)> = rows.iter().map(|row| (row.get(0), row.get(1))).collect();
     assert_eq!(links, [(text("run/0"), text("run/1")), (text("run/1"), text("run/2"))]);
-    let written = sqlx::query("delete from journal.entry").execute(&mut *connection).await;
+    let written = sqlx::query("delete from journal.record").execute(&mut *connection).await;
     assert!(written.expect_err("refused").to_string().contains("permission denied"));
 }
