@@ -94,7 +94,7 @@ pub struct RelaySettings {
 }
 
 impl RelaySettings {
-    /// The usual: topic `runproof.events` with one partition, 4,000 entries a transaction.
+    /// The usual: topic `runproof.events` with one partition, 10,000 entries a transaction.
     pub fn new(postgres_url: Url, registry: Address, bootstrap: impl Into<String>) -> Self {
         Self {
             postgres_url,
@@ -103,7 +103,7 @@ impl RelaySettings {
             topic: "runproof.events".into(),
             partitions: 1,
             replication: None,
-            batch: 4_000,
+            batch: 10_000,
             poll_interval: Duration::from_secs(2),
             options: BTreeMap::new(),
             relayed: Arc::default(),

@@ -55,8 +55,8 @@ impl Publisher {
             .set("transactional.id", transactional_id)
             .set("enable.idempotence", "true")
             .set("acks", "all")
-            // A transaction's messages are all there when the first is sent.
-            .set("linger.ms", "0")
+            // A transaction's messages come within a moment: sent one by one as they come, they would be so many requests.
+            .set("linger.ms", "1")
             .set("compression.type", "lz4")
             .set("message.max.bytes", topic::LONGEST_MESSAGE)
             // Java's default, so that other producers' keys meet ours in one partition.

@@ -11,6 +11,7 @@ use sqlx::PgConnection;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
+use super::BLOCK_GAS;
 use crate::quantile::quantile;
 
 /// How often the chain's height is looked at: how exactly a block's arrival is known.
@@ -56,21 +57,24 @@ pub struct Registered {
 
 /// The columns of [`Figures::row`], in Markdown.
 pub const HEADINGS: &str = "\
-| what | executions | states | block s | captured s | CPU s | µs CPU/state | peak MB | registered s | after capture s | states/s | first to last block s | transactions | gas/state | p50 ms | p99 ms | calls/state |
-|---|---|---|---|---|---|---|---|---|---|---|---|---|---|---|---|---|";
+| what | executions | states | block s | captured s | CPU s | µs CPU/state | peak MB | registered s | after capture s | states/s | the chain's bound, states/s | of the bound | first to last block s | transactions | gas/state | p50 ms | p99 ms | calls/state |
+|---|---|---|---|---|---|---|---|---|---|---|---|---|---|---|---|---|---|---|";
 
 impl Figures {
     /// One line of a table. The latency, from a state's entry to its block, is told where the executions ran meanwhile.
     pub fn row(&self, what: &str) -> String {
         let Registered { states, transactions, gas, span_s, latencies_ms } = &self.registered;
         let each = *states as f64;
+        // What blocks of this gas hold, with what a state took here.
+        let bound = BLOCK_GAS as f64 * each / *gas as f64 / self.block_s as f64;
+        let rate = each / self.registered_s;
         let ms = |share| quantile(latencies_ms, share).map_or("-".to_owned(), |value| value.to_string());
         let (p50, p99) = match self.live {
             true => (ms(0.5), ms(0.99)),
             false => ("-".to_owned(), "-".to_owned()),
         };
         format!(
-            "| {what} | {} | {states} | {} | {:.1} | {:.2} | {:.0} | {:.0} | {:.1} | {:.1} | {:.0} | {span_s} | {transactions} | {:.0} | {p50} | {p99} | {} |",
+            "| {what} | {} | {states} | {} | {:.1} | {:.2} | {:.0} | {:.0} | {:.1} | {:.1} | {rate:.0} | {bound:.0} | {:.2} | {span_s} | {transactions} | {:.0} | {p50} | {p99} | {} |",
             self.executions,
             self.block_s,
             self.captured_s,
@@ -79,7 +83,7 @@ impl Figures {
             self.peak_memory_bytes as f64 / 1e6,
             self.registered_s,
             self.registered_s - self.captured_s,
-            each / self.registered_s,
+            rate / bound,
             *gas as f64 / each,
             self.calls.map_or("-".to_owned(), |calls| format!("{:.2}", calls as f64 / each)),
         )
