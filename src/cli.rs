@@ -379,7 +379,11 @@ pub struct Disclose {
     /// The run.
     pub instance: InstanceId,
     /// Sequence number of the state.
-    pub sequence: u64,
+    #[arg(required_unless_present = "event")]
+    pub sequence: Option<u64>,
+    /// Id of an event in the trace's companion document instead: print what opens its commitments (output, error, cause). Nothing is published by it.
+    #[arg(long, conflicts_with_all = ["sequence", "print"])]
+    pub event: Option<u64>,
     /// Only print what discloses it: for those whom you give it to, and for nobody else.
     #[arg(long)]
     pub print: bool,

@@ -9,12 +9,13 @@ use runproof_protocol::{
 use sqlx::PgConnection;
 
 use crate::{
+    companion,
     executor::Executor,
     holes::{Hole, HoleWatch},
     sight::Sighted,
     started,
     step_functions::StepFunctionsError,
-    withheld::withheld,
+    withheld::{Withheld, withheld},
 };
 
 /// Why nothing was captured; the checkpoint is unchanged.
@@ -46,6 +47,8 @@ pub struct Tracked {
     arn: String,
     sighted: Sighted,
     capture: Capture,
+    /// Length of the companion document so far, without its closing `]`.
+    companion_len: u64,
     holes: HoleWatch,
     /// Looks in a row that gave nothing new.
     quiet_looks: u32,
@@ -82,7 +85,18 @@ impl Tracked {
         for row in rows {
             capture.take(&serde_json::from_str(&row)?)?;
         }
-        Ok(Self { arn: arn.to_owned(), sighted, capture, holes: HoleWatch::default(), quiet_looks: 0, read_at: None })
+        let length = "select coalesce(max(document_len), 0) from executor.history_event where instance_id = $1";
+        let length: i64 =
+            sqlx::query_scalar(length).bind(sighted.instance.as_slice()).fetch_one(&executor.pool).await?;
+        Ok(Self {
+            arn: arn.to_owned(),
+            sighted,
+            capture,
+            companion_len: length.unsigned_abs(),
+            holes: HoleWatch::default(),
+            quiet_looks: 0,
+            read_at: None,
+        })
     }
 
     /// The instance.
@@ -164,21 +178,30 @@ impl Tracked {
         let (privacy, mask) = (self.sighted.settings.privacy, &executor.settings.aws.mask);
         let events: Vec<_> = events.iter().map(|event| withheld(event, privacy, mask)).collect();
         let mut capture = self.capture.clone();
-        let (mut states, mut starts) = (Vec::new(), BTreeMap::new());
-        for event in &events {
-            states.extend(capture.take(event)?);
-            if let Some(arn) = &event.starts {
+        let (mut states, mut starts, mut taken) = (Vec::new(), BTreeMap::new(), Vec::with_capacity(events.len()));
+        for withheld in events {
+            states.extend(capture.take(&withheld.event)?);
+            let entered = capture.entered(withheld.event.id);
+            if let Some(arn) = &withheld.event.starts {
                 // One that is done again after a redrive was perhaps entered before it.
-                starts.entry(arn.as_str()).or_insert(capture.entered(event.id).unwrap_or(event.id));
+                starts.entry(arn.clone()).or_insert(entered.unwrap_or(withheld.event.id));
             }
+            taken.push((withheld, entered));
         }
+        let instance = self.sighted.instance;
         let mut sql = executor.pool.begin().await?;
         self.move_checkpoint(&mut sql, capture.last_event_id(), ended).await?;
-        self.store_events(&mut sql, &events).await?;
-        store_states(&mut sql, self.sighted.instance, &states).await?;
-        started::store(&mut sql, self.sighted.instance, &starts).await?;
+        let accepted = companion::accepted(&mut sql, instance, &taken).await?;
+        let parts = companion::parts(self.companion_len, &taken, &accepted, mask)?;
+        store_events(&mut sql, instance, &taken, &parts).await?;
+        store_states(&mut sql, instance, &states).await?;
+        started::store(&mut sql, instance, &starts).await?;
+        if ended.is_some() {
+            companion::seal(&mut sql, instance).await?;
+        }
         sql.commit().await?;
         self.capture = capture;
+        self.companion_len = parts.last().map_or(self.companion_len, |part| part.document_len);
         self.sighted.ended = ended;
         metrics::counter!("runproof_executor_states_captured_total").increment(states.len() as u64);
         Ok(states.len())
@@ -189,6 +212,7 @@ impl Tracked {
         self.sighted = executor.store_continuation(&self.sighted, self.capture.last_event_id(), redriven).await?;
         let Sighted { origin, settings, follows_event_id, .. } = &self.sighted;
         self.capture = Capture::after(origin.clone(), *settings, *follows_event_id);
+        self.companion_len = 0;
         self.holes = HoleWatch::default();
         Ok(())
     }
@@ -211,21 +235,35 @@ impl Tracked {
         .await?;
         if moved.rows_affected() == 1 { Ok(()) } else { Err(CaptureError::Overtaken) }
     }
+}
 
-    async fn store_events(&self, sql: &mut PgConnection, events: &[HistoryEvent]) -> Result<(), CaptureError> {
-        let ids: Vec<i64> = events.iter().map(|event| event.id as i64).collect();
-        let texts = events.iter().map(serde_json::to_string).collect::<Result<Vec<String>, _>>()?;
-        sqlx::query(
-            "insert into executor.history_event (instance_id, event_id, event)
-             select $1, e.id, e.event::json from unnest($2::bigint[], $3::text[]) as e(id, event)",
-        )
-        .bind(self.sighted.instance.as_slice())
-        .bind(ids)
-        .bind(texts)
-        .execute(sql)
-        .await?;
-        Ok(())
-    }
+/// Stores events with the bytes that each adds to the companion document.
+async fn store_events(
+    sql: &mut PgConnection,
+    instance: runproof_protocol::InstanceId,
+    events: &[(Withheld, Option<u64>)],
+    parts: &[companion::Part],
+) -> Result<(), CaptureError> {
+    let ids: Vec<i64> = events.iter().map(|(withheld, _)| withheld.event.id as i64).collect();
+    let texts = events.iter().map(|(withheld, _)| serde_json::to_string(&withheld.event));
+    let openings = events.iter().map(|(withheld, _)| {
+        let openings = Some(&withheld.openings).filter(|openings| !openings.is_empty());
+        openings.map(serde_json::to_string).transpose()
+    });
+    sqlx::query(
+        "insert into executor.history_event (instance_id, event_id, event, openings, part, document_len)
+         select $1, e.id, e.event::json, e.openings::json, e.part, e.document_len
+         from unnest($2::bigint[], $3::text[], $4::text[], $5::text[], $6::bigint[]) as e(id, event, openings, part, document_len)",
+    )
+    .bind(instance.as_slice())
+    .bind(ids)
+    .bind(texts.collect::<Result<Vec<_>, _>>()?)
+    .bind(openings.collect::<Result<Vec<_>, _>>()?)
+    .bind(parts.iter().map(|part| part.text.as_str()).collect::<Vec<_>>())
+    .bind(parts.iter().map(|part| part.document_len as i64).collect::<Vec<_>>())
+    .execute(sql)
+    .await?;
+    Ok(())
 }
 
 /// Stores states with the bytes that each adds to the trace.

@@ -1,6 +1,11 @@
-//! Discloses the input of one state of a private model: salt and data are told from then on, and the trace's commitment proves them.
+//! Discloses the input of one state of a private model: salt and data are told from then on, and the trace's commitment proves them. What an event came to is
+//! only printed: the commitments of the companion document prove it to whom it is given.
 
-use runproof_protocol::{InstanceId, StateId, commitment::Disclosure, history::HistoryEvent};
+use runproof_protocol::{
+    InstanceId, StateId,
+    commitment::{Disclosure, EventDisclosure},
+    history::HistoryEvent,
+};
 use sqlx::PgPool;
 
 use crate::executor::Executor;
@@ -24,6 +29,16 @@ pub enum DisclosureError {
         /// The sequence number.
         sequence: u64,
     },
+    /// Nothing of the event is committed to.
+    #[error(
+        "event {event} of instance {instance} commits to nothing: /{instance}/events.json tells all that is kept of it"
+    )]
+    NothingCommittedBy {
+        /// The instance.
+        instance: InstanceId,
+        /// Id of the event.
+        event: u64,
+    },
     /// The database does not answer, or what it holds cannot be read.
     #[error(transparent)]
     Stored(#[from] eyre::Report),
@@ -39,6 +54,23 @@ impl Executor {
             return Err(DisclosureError::UnknownState { instance, sequence });
         };
         disclosure.ok_or(DisclosureError::NothingCommitted { instance, sequence })
+    }
+
+    /// What opens the commitments to what an event of a private run came to. Nothing is published by it.
+    ///
+    /// # Errors
+    /// [`DisclosureError`].
+    pub async fn event_disclosure(&self, instance: InstanceId, event: u64) -> Result<EventDisclosure, DisclosureError> {
+        let sql = "select openings::text from executor.history_event where instance_id = $1 and event_id = $2";
+        let kept: Option<Option<String>> = sqlx::query_scalar(sql)
+            .bind(instance.as_slice())
+            .bind(i64::try_from(event).unwrap_or(-1))
+            .fetch_optional(&self.pool)
+            .await
+            .map_err(eyre::Report::from)?;
+        let kept = kept.flatten().ok_or(DisclosureError::NothingCommittedBy { instance, event })?;
+        let openings = serde_json::from_str(&kept).map_err(eyre::Report::from)?;
+        Ok(EventDisclosure { instance, event, openings })
     }
 
     /// Has the site, and what is published, disclose the state from now on. It cannot be taken back; to do it again changes nothing.

@@ -7,6 +7,8 @@ use aws_sdk_sfn::{
 use runproof_protocol::history::HistoryEvent;
 use serde_json::Value;
 
+use crate::event_detail::detail;
+
 /// An event of the SDK as the protocol knows it.
 pub(crate) fn history_event(event: &SdkEvent) -> HistoryEvent {
     let entered = event.state_entered_event_details();
@@ -20,6 +22,7 @@ pub(crate) fn history_event(event: &SdkEvent) -> HistoryEvent {
         input: entered.and_then(|details| details.input.clone()),
         starts: starts(event),
         salt: None,
+        detail: detail(event),
     }
 }
 
@@ -55,6 +58,7 @@ pub(crate) fn epoch_ms(time: &DateTime) -> i64 {
 #[cfg(test)]
 mod tests {
     use aws_sdk_sfn::types::{MapRunStartedEventDetails, StateEnteredEventDetails, TaskSubmittedEventDetails};
+    use runproof_protocol::detail::Detail;
 
     use super::*;
 
@@ -86,6 +90,7 @@ mod tests {
             input: Some("{}".into()),
             starts: None,
             salt: None,
+            detail: Detail::default(),
         };
         assert_eq!(history_event(&sdk), expected);
     }

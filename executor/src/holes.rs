@@ -86,6 +86,7 @@ mod tests {
             input: None,
             starts: None,
             salt: None,
+            detail: Default::default(),
         };
         ids.iter().map(event).collect()
     }

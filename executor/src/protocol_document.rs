@@ -24,12 +24,14 @@ pub async fn instance_protocol(
 ) -> eyre::Result<Option<InstanceProtocol>> {
     // One snapshot for all rows.
     let mut sql = pool.begin_with("begin isolation level repeatable read read only").await?;
-    let found: Option<(Vec<u8>, Option<i64>, Option<String>)> =
-        sqlx::query_as("select model_id, ordinal, ended_as from executor.instance where instance_id = $1")
-            .bind(instance.as_slice())
-            .fetch_optional(&mut *sql)
-            .await?;
-    let Some((model, Some(ordinal), ended_as)) = found else { return Ok(None) };
+    let found: Option<(Vec<u8>, Option<i64>, Option<String>, Option<Vec<u8>>, bool)> = sqlx::query_as(
+        "select model_id, ordinal, ended_as, events_hash, exists(select from executor.history_event e where e.instance_id = i.instance_id)
+         from executor.instance i where instance_id = $1",
+    )
+    .bind(instance.as_slice())
+    .fetch_optional(&mut *sql)
+    .await?;
+    let Some((model, Some(ordinal), ended_as, events_hash, has_events)) = found else { return Ok(None) };
     let model = ModelId::try_from(&model[..])?;
     let rows: Vec<StateRow> = sqlx::query_as(
         "select s.sequence, s.state_id, s.name, case when position(chr(65533) in s.name) > 0 then s.part end, s.entered_at_ms, s.predecessor, r.first, t.hash, t.block_number, t.block_timestamp_s, d.sequence is not null
@@ -58,6 +60,8 @@ pub async fn instance_protocol(
         instance_data: format!("{public_url}/{instance}/instance.json"),
         model_data: format!("{public_url}/{model}.json"),
         trace_data: format!("{public_url}/{instance}/trace.json"),
+        events_data: has_events.then(|| format!("{public_url}/{instance}/events.json")),
+        events_hash: events_hash.filter(|_| termination.is_some()).map(hex::encode),
         registry,
         issuer,
         ordinal: ordinal as u64,

@@ -47,12 +47,12 @@ impl Starter {
 pub(crate) async fn store(
     sql: &mut PgConnection,
     instance: InstanceId,
-    starts: &BTreeMap<&str, u64>,
+    starts: &BTreeMap<String, u64>,
 ) -> sqlx::Result<()> {
     if starts.is_empty() {
         return Ok(());
     }
-    let arns: Vec<&str> = starts.keys().copied().collect();
+    let arns: Vec<&str> = starts.keys().map(String::as_str).collect();
     sqlx::query(
         "insert into executor.started (arn, instance_id, event_id)
          select s.arn, $1, s.event_id from unnest($2::text[], $3::bigint[]) as s(arn, event_id)

@@ -223,13 +223,17 @@ async fn clients_trigger_what_waits_and_strangers_do_not() -> eyre::Result<()> {
     let ask = world.waiting_run(deployed.model_id, "signed").await?;
     signed_requests_are_decided_once(&world, &ask, &participant, &stranger).await?;
     assert_eq!(world.outcome(ask.instance).await?, "succeeded");
+    requesters_are_recovered(&world, ask.instance, participant.address(), 3).await?;
+    its_event_names_the_request(&world, &ask, participant.address(), "https").await?;
     documents_are_what_their_addresses_say(&world, ask.instance).await?;
 
     let ask = world.waiting_run(deployed.model_id, "on-chain").await?;
     let refused = on_chain(&ask, &stranger).await.expect_err("a stranger").to_string();
     assert!(refused.contains("NotParticipant"), "{refused}");
-    on_chain(&Ask { payload: r#"{"approved": false}"#.into(), ..ask.clone() }, &participant).await?;
+    let ask = Ask { payload: r#"{"approved": false}"#.into(), ..ask };
+    on_chain(&ask, &participant).await?;
     assert_eq!(world.outcome(ask.instance).await?, "failed", "the client did not approve");
+    its_event_names_the_request(&world, &ask, participant.address(), "chain").await?;
     let channel: String = sqlx::query_scalar(
         "select channel from executor.transition_request where instance_id = $1 and decision = 'accepted'",
     )
@@ -326,7 +330,59 @@ async fn signed_requests_are_decided_once(
     .bind(ask.instance.as_slice())
     .fetch_all(world.executor.pool())
     .await?;
-    assert_eq!(decided, [("accepted".into(), 1), ("refused".into(), 4)]);
+    // What the participant asked for in vain; of strangers nothing is kept.
+    assert_eq!(decided, [("accepted".into(), 1), ("refused".into(), 2)]);
+    Ok(())
+}
+
+/// By the published document alone, as anybody can. `signed` requests were published, all of `participant`.
+async fn requesters_are_recovered(
+    world: &World,
+    instance: InstanceId,
+    participant: Address,
+    signed: usize,
+) -> eyre::Result<()> {
+    let told: Value = world.get(&format!("/{instance}/requests.json")).await?.json().await?;
+    let registry: Registry = serde_json::from_value(told["registry"].clone())?;
+    let domain = runproof_contracts::typed_data::domain(registry.chain_id, registry.address);
+    let requests = told["requests"].as_array().ok_or_eyre("no requests")?;
+    assert_eq!(requests.len(), signed, "{told:#}");
+    for request in requests {
+        let statement = runproof_contracts::typed_data::TransitionRequest {
+            issuer: serde_json::from_value(told["issuer"].clone())?,
+            instance: serde_json::from_value(told["instance"].clone())?,
+            sequence: request["sequence"].as_u64().ok_or_eyre("no state")?,
+            payloadHash: serde_json::from_value(request["payload_hash"].clone())?,
+            deadline: request["deadline"].as_u64().ok_or_eyre("no deadline")?,
+        };
+        let signature: alloy::primitives::Bytes = serde_json::from_value(request["signature"].clone())?;
+        let digest = alloy::sol_types::SolStruct::eip712_signing_hash(&statement, &domain);
+        let requester = runproof_protocol::certificate::recover(digest, &signature)?;
+        assert_eq!((requester, serde_json::from_value(request["requester"].clone())?), (participant, participant));
+    }
+    assert_eq!(requests.iter().filter(|request| request["decision"] == "accepted").count(), 1, "{told:#}");
+    Ok(())
+}
+
+/// The event that completed the task names the request by which it was completed.
+async fn its_event_names_the_request(
+    world: &World,
+    ask: &Ask,
+    participant: Address,
+    channel: &str,
+) -> eyre::Result<()> {
+    let events: Vec<Value> = world.get(&format!("/{}/events.json", ask.instance)).await?.json().await?;
+    let completed: Vec<&Value> = events.iter().filter(|event| !event["request"].is_null()).collect();
+    ensure!(completed.len() == 1, "{completed:#?}");
+    let request = &completed[0]["request"];
+    assert_eq!(completed[0]["type"], "TaskSucceeded");
+    assert_eq!(serde_json::from_value::<Address>(request["requester"].clone())?, participant);
+    assert_eq!((request["decision"].as_str(), request["channel"].as_str()), (Some("accepted"), Some(channel)));
+    let payload = completed[0]["output"].as_str().ok_or_eyre("no output")?;
+    let payload: Value = serde_json::from_str(payload)?;
+    assert_eq!(payload, serde_json::from_str::<Value>(&ask.payload)?);
+    let hash = alloy::primitives::keccak256(&ask.payload);
+    assert_eq!(request["payload_hash"], serde_json::json!(hash));
     Ok(())
 }
 

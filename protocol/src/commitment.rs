@@ -1,4 +1,4 @@
-//! Salted commitments to states' inputs: what a private model's traces hold in place of the data.
+//! Salted commitments to what states are given, and give: what a private model's traces and their companion documents hold in place of the data.
 //!
 //! A commitment is `SHA-256(TAG || salt || input)`: 22 bytes that set it apart from all else that is hashed here, 32 random bytes, and the input exactly as
 //! the engine gave it. Who does not know the salt learns nothing of the input by it, not even its length or whether two are equal; who is told salt and input
@@ -52,6 +52,28 @@ impl fmt::Display for Commitment {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{TAG}{}", hex::encode(self.0))
     }
+}
+
+/// What opens one commitment in the companion document of a private run's trace.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Opening {
+    /// Field of the event, such as `output`.
+    pub field: String,
+    /// The salt.
+    pub salt: Salt,
+    /// The text, exactly as it was committed to.
+    pub data: String,
+}
+
+/// What opens the commitments of one event, `/<instance>/events.json`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EventDisclosure {
+    /// The run.
+    pub instance: InstanceId,
+    /// Id of the event.
+    pub event: u64,
+    /// One for each of its commitments.
+    pub openings: Vec<Opening>,
 }
 
 /// Salt and input of one state, told afterwards: `/<instance>/disclosures/<sequence>.json`.

@@ -136,6 +136,12 @@ pub struct InstanceProtocol {
     pub model_data: String,
     /// URL of the whole trace.
     pub trace_data: String,
+    /// URL of the trace's companion document: each event of the history, with exits, failures and retries. An imported run has none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub events_data: Option<String>,
+    /// Its SHA-256, hex without `0x`; absent until the run's end is told here, for it grows until then.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub events_hash: Option<String>,
     /// Chain and contract of the registrations.
     pub registry: Registry,
     /// Who registered the instance.

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     StateId,
     commitment::{Commitment, Salt},
+    detail::Detail,
     head::Outcome,
     model::{ModelSettings, Privacy, StateSelection},
     trace::{Entry, TraceHasher, separator},
@@ -46,6 +47,9 @@ pub struct HistoryEvent {
     /// By which a private model commits to the input. It is no part of what the engine tells, and is kept with the event from its capture on.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub salt: Option<Salt>,
+    /// What it tells besides. Nothing that is captured follows from it, so it is kept apart from the event.
+    #[serde(skip)]
+    pub detail: Detail,
 }
 
 impl HistoryEvent {
@@ -256,6 +260,7 @@ mod tests {
             input: Some("{}".into()),
             starts: None,
             salt: None,
+            detail: Default::default(),
         }
     }
 

@@ -6,6 +6,7 @@
 
 pub mod certificate;
 pub mod commitment;
+pub mod detail;
 pub mod documents;
 pub mod event;
 pub mod head;

@@ -65,6 +65,7 @@ fn capturing_the_events_again_gives_the_published_bytes() {
             input: recorded.entry.task_input.clone(),
             starts: None,
             salt: None,
+            detail: Default::default(),
         };
         let state = capture.take(&event).expect("in order").expect("a state");
         trace.push_str(&state.part);

@@ -25,6 +25,7 @@ fn entered(id: u64, input: Option<&str>, salt: Option<u8>) -> HistoryEvent {
         input: input.map(str::to_owned),
         starts: None,
         salt: salt.map(|byte| Salt(B256::repeat_byte(byte))),
+        detail: Default::default(),
     }
 }
 

@@ -31,10 +31,14 @@ pub async fn deploy(config: &Config, deploy: &Deploy) -> Result<()> {
     Ok(())
 }
 
-/// Discloses the input of a private state.
+/// Discloses the input of a private state, or what an event of a private run came to.
 pub async fn disclose(config: &Config, disclose: &Disclose) -> Result<()> {
     let executor = roles::executor(config).await?;
-    let (instance, sequence) = (disclose.instance, disclose.sequence);
+    let instance = disclose.instance;
+    if let Some(event) = disclose.event {
+        println!("{}", serde_json::to_string_pretty(&executor.event_disclosure(instance, event).await?)?);
+    }
+    let Some(sequence) = disclose.sequence else { return Ok(()) };
     if disclose.print {
         println!("{}", serde_json::to_string_pretty(&executor.disclosure(instance, sequence).await?)?);
         return Ok(());

@@ -131,7 +131,8 @@ impl Waiting {
     async fn published(&self) -> Vec<Value> {
         let url = format!("{}/{}/requests.json", self.world.site_url, self.instance);
         let answer = self.world.http().get(url).send().await.expect("the site answers").bytes().await.expect("a body");
-        serde_json::from_slice(&answer).expect("a list")
+        let document: Value = serde_json::from_slice(&answer).expect("JSON");
+        document["requests"].as_array().expect("a list").clone()
     }
 }
 

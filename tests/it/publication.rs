@@ -270,7 +270,7 @@ async fn expected_names(world: &World, instance: InstanceId) -> BTreeSet<String>
                union all select encode(instance_id, 'hex') from executor.instance union all select encode(state_id, 'hex') from executor.state";
     let of_run = "select 'proof/' || sequence from executor.state union all select 'disclosures/' || sequence from executor.disclosure
                   union all select 'roots/' || first from executor.registration where kind = 'states'
-                  union all select unnest('{instance, trace, requests}'::text[])";
+                  union all select unnest('{instance, trace, requests, events}'::text[])";
     let column = async |sql: &'static str| -> Vec<String> {
         sqlx::query_scalar(sql).fetch_all(&world.pool).await.expect("a column")
     };

@@ -35,11 +35,12 @@ impl Changed {
         for (transaction, kind, first, count) in registered {
             self.transactions.push(transaction);
             match (kind.as_str(), first.zip(count)) {
-                ("instance", _) => self.add(instance, &["instance.json", "requests.json"]),
+                ("instance", _) => self.add(instance, &["instance.json", "requests.json", "events.json"]),
                 ("states", Some((first, count))) => {
-                    self.add(instance, &["trace.json", &format!("roots/{first}.json")]);
+                    self.add(instance, &["trace.json", "events.json", &format!("roots/{first}.json")]);
                     self.add_states(database, instance, first, count).await?;
                 }
+                ("termination", _) => self.add(instance, &["events.json"]),
                 _ => {}
             }
         }

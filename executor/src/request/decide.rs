@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use alloy::primitives::Address;
 use eyre::{WrapErr, eyre};
 use runproof_contracts::InstanceRegistry;
 use runproof_protocol::{InstanceId, history::HistoryEvent};
@@ -22,6 +23,9 @@ const PATIENCE: Duration = Duration::from_secs(600);
 
 /// After that long an accepted request whose task is not completed is taken for one that a crash cut off. Longer than [`DELIVERY`]: no two overlap.
 const CUT_OFF_S: f64 = 60.0;
+
+/// Its execution's ARN, unless it was imported; how it ended; and its model.
+type RequestedRun = (Option<String>, Option<String>, Vec<u8>);
 
 enum Judgement {
     Accept(String),
@@ -70,22 +74,10 @@ impl Requests {
     }
 
     async fn judge(&self, request: &Request) -> eyre::Result<Judgement> {
-        let instance: Option<(Option<String>, Option<String>, Vec<u8>)> = sqlx::query_as(
-            "select i.execution_arn, i.ended_as, m.document from executor.instance i join executor.model m using (model_id)
-             where i.instance_id = $1",
-        )
-        .bind(request.instance.as_slice())
-        .fetch_optional(&self.database)
-        .await?;
-        let Some((execution_arn, ended_as, model)) = instance else {
-            return Ok(Judgement::Refuse(Refusal::UnknownInstance));
+        let (execution_arn, ended_as, model) = match self.admit(request.instance, request.requester).await? {
+            Ok(run) => run,
+            Err(refusal) => return Ok(Judgement::Refuse(refusal)),
         };
-        let registry = InstanceRegistry::new(self.registry.address, &self.provider);
-        let named = Participation::read(&registry, self.issuer, request.instance, request.requester).await;
-        // Who asks accepts: the contract demanded that of a request on chain, and a signed one says so by itself.
-        if named.wrap_err("the contract could not be asked for the right to request")?.is_none() {
-            return Ok(Judgement::Refuse(Refusal::NotParticipant(request.requester)));
-        }
         if let Some(outcome) = ended_as {
             return Ok(Judgement::Refuse(Refusal::Ended(outcome)));
         }
@@ -93,6 +85,27 @@ impl Requests {
             Some(arn) => self.match_task(request, &arn, &model).await,
             None => Ok(Judgement::Refuse(Refusal::Imported)),
         }
+    }
+
+    /// The run, if there is one of which this account may request transitions.
+    pub(super) async fn admit(
+        &self,
+        instance: InstanceId,
+        requester: Address,
+    ) -> eyre::Result<Result<RequestedRun, Refusal>> {
+        let run: Option<RequestedRun> = sqlx::query_as(
+            "select i.execution_arn, i.ended_as, m.document from executor.instance i join executor.model m using (model_id)
+             where i.instance_id = $1",
+        )
+        .bind(instance.as_slice())
+        .fetch_optional(&self.database)
+        .await?;
+        let Some(run) = run else { return Ok(Err(Refusal::UnknownInstance)) };
+        let registry = InstanceRegistry::new(self.registry.address, &self.provider);
+        let named = Participation::read(&registry, self.issuer, instance, requester).await;
+        // Who asks accepts: the contract demanded that of a request on chain, and a signed one says so by itself.
+        let named = named.wrap_err("the contract could not be asked for the right to request")?;
+        Ok(named.map(|_| run).ok_or(Refusal::NotParticipant(requester)))
     }
 
     async fn match_task(&self, request: &Request, execution_arn: &str, model: &[u8]) -> eyre::Result<Judgement> {

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use alloy::primitives::{Address, B256, keccak256};
-use eyre::WrapErr;
+use alloy::primitives::{Address, B256, FixedBytes, keccak256};
+use eyre::OptionExt;
 use runproof_protocol::InstanceId;
 use serde::{Deserialize, Serialize};
 use sqlx::PgPool;
@@ -22,6 +22,8 @@ pub enum Channel {
     Https {
         /// When it expires, Unix seconds.
         deadline_s: u64,
+        /// What proves the requester.
+        signature: FixedBytes<65>,
     },
 }
 
@@ -80,9 +82,9 @@ pub(super) struct Request {
 
 /// Stores a request unless it is there already; returns its number. One that cannot be carried out whoever asks is refused here.
 pub(super) async fn store(database: &PgPool, arrival: &Arrival<'_>) -> eyre::Result<i64> {
-    let (channel, block_number, deadline_s) = match arrival.channel {
-        Channel::Chain { block_number } => ("chain", Some(saturated(block_number)), None),
-        Channel::Https { deadline_s } => ("https", None, Some(saturated(deadline_s))),
+    let (channel, block_number, deadline_s, signature) = match &arrival.channel {
+        Channel::Chain { block_number } => ("chain", Some(saturated(*block_number)), None, None),
+        Channel::Https { deadline_s, signature } => ("https", None, Some(saturated(*deadline_s)), Some(signature)),
     };
     let (payload, refusal) = match check_payload(arrival.payload) {
         Ok(text) => (text, None),
@@ -90,8 +92,8 @@ pub(super) async fn store(database: &PgPool, arrival: &Arrival<'_>) -> eyre::Res
     };
     let stored: Option<i64> = sqlx::query_scalar(
         "insert into executor.transition_request
-             (channel, requester, instance_id, sequence, payload_hash, payload, origin, block_number, deadline_s)
-         values ($1, $2, $3, $4, $5, $6, $7, $8, $9) on conflict (origin) do nothing returning request_id",
+             (channel, requester, instance_id, sequence, payload_hash, payload, origin, block_number, deadline_s, signature)
+         values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10) on conflict (origin) do nothing returning request_id",
     )
     .bind(channel)
     .bind(arrival.requester.as_slice())
@@ -102,6 +104,7 @@ pub(super) async fn store(database: &PgPool, arrival: &Arrival<'_>) -> eyre::Res
     .bind(&arrival.origin)
     .bind(block_number)
     .bind(deadline_s)
+    .bind(signature.map(|signature| signature.as_slice()))
     .fetch_optional(database)
     .await?;
     if let Some(id) = stored {
@@ -111,8 +114,13 @@ pub(super) async fn store(database: &PgPool, arrival: &Arrival<'_>) -> eyre::Res
         }
         return Ok(id);
     }
+    find(database, &arrival.origin).await?.ok_or_eyre("a request just found is gone")
+}
+
+/// The number of a request that is stored.
+pub(super) async fn find(database: &PgPool, origin: &str) -> sqlx::Result<Option<i64>> {
     let known = sqlx::query_scalar("select request_id from executor.transition_request where origin = $1");
-    known.bind(&arrival.origin).fetch_one(database).await.wrap_err("a request just found is gone")
+    known.bind(origin).fetch_optional(database).await
 }
 
 /// Postgres has no unsigned numbers. No state, block or time comes near the limit; what claims to be there matches none.
@@ -179,9 +187,14 @@ async fn turn_down(database: &PgPool, id: i64, decision: &'static str, refusal: 
     if refused.rows_affected() == 0 {
         return Ok(());
     }
-    metrics::counter!("runproof_transition_requests_total", "decision" => "refused").increment(1);
+    count_refused();
     tracing::info!(request = id, reason = %refusal, "transition refused");
     Ok(())
+}
+
+/// Counts a refusal, whether the request is stored or not.
+pub(super) fn count_refused() {
+    metrics::counter!("runproof_transition_requests_total", "decision" => "refused").increment(1);
 }
 
 /// Accepts an undecided request for the task with this token; `false` if it was decided meanwhile or another request has the task.

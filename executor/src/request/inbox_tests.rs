@@ -3,6 +3,7 @@
 use runproof_stack::{Part, Ports, Stack, StackOptions};
 
 use super::*;
+use crate::request::published;
 
 const TOKEN: &str = "token";
 
@@ -33,7 +34,7 @@ impl Inbox {
 
     async fn request(&self, origin: &str) -> eyre::Result<i64> {
         let arrival = Arrival {
-            channel: Channel::Https { deadline_s: 4_000_000_000 },
+            channel: Channel::Https { deadline_s: 4_000_000_000, signature: FixedBytes::ZERO },
             requester: Address::repeat_byte(1),
             instance: InstanceId::of(b"run"),
             sequence: 0,
@@ -73,6 +74,27 @@ async fn a_late_judgement_changes_nothing() -> eyre::Result<()> {
     refuse(database, request, &Refusal::Completed).await?;
     assert!(!accept(database, request, TOKEN).await?);
     assert_eq!(inbox.answer(request).await?, (Decision::Refused, reason(Refusal::Expired)));
+    inbox.database.close().await;
+    inbox.stack.stop().await;
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_accepted_request_is_always_published_however_many_are_refused_after_it() -> eyre::Result<()> {
+    let inbox = Inbox::start().await?;
+    let request = inbox.request("accepted").await?;
+    assert!(accept(&inbox.database, request, TOKEN).await?);
+    sqlx::query(
+        "insert into executor.transition_request (channel, requester, instance_id, sequence, payload_hash, payload, origin, decision)
+         select channel, requester, instance_id, sequence, payload_hash, payload, 'late ' || n, 'refused'
+         from executor.transition_request, generate_series(1, 1100) n",
+    )
+    .execute(&inbox.database)
+    .await?;
+    let told = serde_json::to_value(published::of_instance(&inbox.database, InstanceId::of(b"run")).await?)?;
+    let decisions: Vec<&str> =
+        told.as_array().into_iter().flatten().filter_map(|one| one["decision"].as_str()).collect();
+    assert_eq!((decisions.len(), decisions.last()), (1_001, Some(&"accepted")));
     inbox.database.close().await;
     inbox.stack.stop().await;
     Ok(())

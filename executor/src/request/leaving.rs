@@ -40,6 +40,7 @@ mod tests {
             input: None,
             starts: None,
             salt: None,
+            detail: Default::default(),
         };
         types.iter().map(event).collect()
     }

@@ -1,9 +1,10 @@
 //! Requests by HTTPS: signed (EIP-712 `TransitionRequest`), so that they prove who asks as a transaction does, without one.
 
 use alloy::{
-    primitives::{Address, B256, Bytes, keccak256},
+    primitives::{Address, B256, Bytes, FixedBytes, keccak256},
     sol_types::SolStruct,
 };
+use eyre::WrapErr;
 use runproof_contracts::typed_data::{self, TransitionRequest};
 use runproof_protocol::{
     InstanceId,
@@ -14,7 +15,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     Requests,
-    inbox::{self, Answer, Arrival, Channel},
+    inbox::{self, Answer, Arrival, Channel, Decision},
 };
 use crate::key::Key;
 
@@ -36,7 +37,7 @@ pub struct SignedRequest {
     pub signature: Bytes,
 }
 
-/// A request that is not even recorded: nobody is proved to have made it, or it can have no effect here.
+/// A request that is not even answered: nobody is proved to have made it, or it can have no effect here.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Invalid {
     /// No signer.
@@ -97,7 +98,8 @@ impl SignedRequest {
 }
 
 impl Requests {
-    /// Records a signed request and decides it if that can be done now. The same request again gets the answer that it has.
+    /// Records a signed request and decides it if that can be done now. The same request again gets the answer that it has. What comes from somebody who
+    /// may not ask is refused and not recorded: keys cost nothing, and there is no end to them.
     ///
     /// # Errors
     /// The outer error: database, node or AWS fail. The inner one: [`Invalid`].
@@ -106,16 +108,28 @@ impl Requests {
             Ok(requester) => requester,
             Err(invalid) => return Ok(Err(invalid)),
         };
+        // Not the signature: a second valid one is easily derived from it.
+        let origin = format!("{}/{requester}", request.digest(self.registry));
+        let known = inbox::find(&self.database, &origin).await?;
+        if known.is_none()
+            && let Err(refusal) = self.admit(request.instance, requester).await?
+        {
+            inbox::count_refused();
+            return Ok(Ok(Answer { decision: Decision::Refused, reason: Some(refusal.to_string()), requester }));
+        }
+        let signature = FixedBytes::try_from(&request.signature[..]).wrap_err("a signature that was recovered from")?;
         let arrival = Arrival {
-            channel: Channel::Https { deadline_s: request.deadline },
+            channel: Channel::Https { deadline_s: request.deadline, signature },
             requester,
             instance: request.instance,
             sequence: request.sequence,
             payload: request.payload.as_bytes(),
-            // Not the signature: a second valid one is easily derived from it.
-            origin: format!("{}/{requester}", request.digest(self.registry)),
+            origin,
         };
-        let id = inbox::store(&self.database, &arrival).await?;
+        let id = match known {
+            Some(id) => id,
+            None => inbox::store(&self.database, &arrival).await?,
+        };
         Ok(Ok(self.decide(id).await?))
     }
 }

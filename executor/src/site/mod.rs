@@ -6,6 +6,7 @@
 mod answer;
 mod connection;
 mod documents;
+mod growing;
 mod leaves;
 mod routes;
 

@@ -18,12 +18,19 @@ use tower_http::{set_header::SetResponseHeaderLayer, timeout::TimeoutLayer};
 use super::{
     Documents, SiteSettings,
     answer::{Failure, Lifetime, document, within},
-    documents::{self, TracePrefix},
+    documents::{self},
+    growing::Prefix,
     leaves::Leaves,
 };
 use crate::{
     disclosure, protocol_document,
-    request::{Requests, inbox::Decision, published, rules::MAX_PAYLOAD, signed::SignedRequest},
+    request::{
+        Requests,
+        inbox::Decision,
+        published::{self, PublishedRequests},
+        rules::MAX_PAYLOAD,
+        signed::SignedRequest,
+    },
 };
 
 type Site = Arc<Documents>;
@@ -57,6 +64,7 @@ pub(crate) fn documents(documents: Documents) -> Router {
         .route("/{file}", get(content_addressed))
         .route("/{instance}/instance.json", get(instance))
         .route("/{instance}/trace.json", get(trace))
+        .route("/{instance}/events.json", get(events))
         .route("/{instance}/requests.json", get(requests))
         .route("/{instance}/roots/{file}", get(leaves))
         .route("/{instance}/proof/{file}", get(proof))
@@ -79,8 +87,8 @@ async fn content_addressed(
     let name = file.strip_suffix(".json").ok_or(Failure::NotFound)?;
     let instance: InstanceId = id(name)?;
     let database = &site.database;
-    if let Some(prefix) = TracePrefix::of_state(database, instance.as_slice()).await? {
-        return Ok(trace_document(&site, prefix, Lifetime::Immutable, &asked));
+    if let Some(prefix) = Prefix::of_state(database, instance.as_slice()).await? {
+        return Ok(growing_document(&site, prefix, Lifetime::Immutable, &asked));
     }
     if let Some(bytes) = documents::model(database, instance.as_slice()).await? {
         return Ok(bytes_document(&asked, name, Lifetime::Immutable, bytes));
@@ -98,14 +106,22 @@ async fn instance(State(site): State<Site>, Path(name): Path<String>, asked: Hea
 }
 
 async fn trace(State(site): State<Site>, Path(name): Path<String>, asked: HeaderMap) -> Result<Response, Failure> {
-    let prefix = TracePrefix::of_instance(&site.database, id(&name)?).await?.ok_or(Failure::NotFound)?;
-    Ok(trace_document(&site, prefix, Lifetime::Changing, &asked))
+    let prefix = Prefix::trace(&site.database, id(&name)?).await?.ok_or(Failure::NotFound)?;
+    Ok(growing_document(&site, prefix, Lifetime::Changing, &asked))
+}
+
+/// `/<instance>/events.json`: the trace's companion document.
+async fn events(State(site): State<Site>, Path(name): Path<String>, asked: HeaderMap) -> Result<Response, Failure> {
+    let prefix = Prefix::events(&site.database, id(&name)?).await?.ok_or(Failure::NotFound)?;
+    Ok(growing_document(&site, prefix, Lifetime::Changing, &asked))
 }
 
 /// `/<instance>/requests.json`: what became of the requests for its transitions.
 async fn requests(State(site): State<Site>, Path(name): Path<String>, asked: HeaderMap) -> Result<Response, Failure> {
     let instance: InstanceId = id(&name)?;
-    let bytes = serde_json::to_vec(&published::of_instance(&site.database, instance).await?)?;
+    let requests = published::of_instance(&site.database, instance).await?;
+    let Documents { registry, issuer, .. } = *site;
+    let bytes = serde_json::to_vec(&PublishedRequests { registry, issuer, instance, requests })?;
     Ok(bytes_document(&asked, &hex::encode(sha256(&bytes)), Lifetime::Changing, bytes))
 }
 
@@ -156,9 +172,9 @@ fn bytes_document(asked: &HeaderMap, hash: &str, lifetime: Lifetime, bytes: Vec<
     document(asked, hash, lifetime, bytes.len() as u64, |range| Body::from(within(&range, 0, &Bytes::from(bytes))))
 }
 
-fn trace_document(site: &Documents, prefix: TracePrefix, lifetime: Lifetime, asked: &HeaderMap) -> Response {
+fn growing_document(site: &Documents, prefix: Prefix, lifetime: Lifetime, asked: &HeaderMap) -> Response {
     let database = site.database.clone();
-    document(asked, &prefix.state.to_string(), lifetime, prefix.len(), |range| prefix.clone().body(database, range))
+    document(asked, &prefix.tag, lifetime, prefix.len(), |range| prefix.clone().body(database, range))
 }
 
 async fn index(State(site): State<Site>, asked: HeaderMap) -> Result<Response, Failure> {

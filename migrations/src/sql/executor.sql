@@ -25,6 +25,7 @@ create table executor.instance (
     last_event_id   bigint not null default 0,         -- checkpoint in the execution's history
     ended_as        text check (ended_as in ('succeeded', 'failed', 'timed_out', 'aborted')),  -- null while it runs
     ended_at        timestamptz,                       -- when that was captured
+    events_hash     bytea check (length(events_hash) = 32),  -- SHA-256 of /<instance>/events.json, once it has ended
     ordinal         bigint,                            -- given by the contract
     started_at      timestamptz not null,
     created_at      timestamptz not null default now(),
@@ -58,6 +59,9 @@ create table executor.history_event (
     event_id      bigint not null,
     event         json not null,                       -- protocol::history::HistoryEvent; json, for jsonb refuses \u0000. With the salt of a
                                                        -- private input: it is nowhere else, and without it the commitment cannot be opened
+    openings      json,                                -- protocol::commitment::Opening[]: of what a private run's part only commits to
+    part          text not null,                       -- the bytes that it adds to /<instance>/events.json: the document is stored once
+    document_len  bigint not null,
     primary key (instance_id, event_id)
 );
 
@@ -158,7 +162,7 @@ create table executor.waiting_task (
 );
 create index waiting_task_state on executor.waiting_task (execution_arn, state_name);
 
--- Each request for a transition and what became of it: a stranger's is refused and recorded too. An accepted one holds the token of the task
+-- Each request for a transition of who may ask, and what became of it. An accepted one holds the token of the task
 -- before AWS is told to complete it, so that a crash between the two is made good, and no task is completed by two requests.
 create table executor.transition_request (
     request_id     bigint primary key generated always as identity,
@@ -171,6 +175,7 @@ create table executor.transition_request (
     origin         text not null unique,               -- log, or digest and signer: the same request is decided once
     block_number   bigint,                             -- of the log
     deadline_s     bigint,                             -- of a signed one
+    signature      bytea check (length(signature) = 65),  -- EIP-712, of a signed one
     received_at    timestamptz not null default now(),
     decision       text not null default 'undecided' check (decision in ('undecided', 'accepted', 'refused')),
     reason         text,
@@ -210,7 +215,7 @@ begin
         when 'transaction' then
             perform executor.mark_unpublished('instance', array(
                 select instance_id from executor.registration where transaction_id = new.transaction_id and instance_id is not null));
-        when 'transition_request' then  -- anybody may request transitions of what is no instance
+        when 'transition_request' then  -- on chain, participants of all runs may ask for what is no instance
             perform executor.mark_unpublished('requests', array(
                 select instance_id from executor.instance where instance_id = new.instance_id));
         else

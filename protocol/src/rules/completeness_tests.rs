@@ -66,6 +66,8 @@ fn protocol(run: &RegisteredRun) -> InstanceProtocol {
         instance_data: String::new(),
         model_data: String::new(),
         trace_data: String::new(),
+        events_data: None,
+        events_hash: None,
         registry: run.registry,
         issuer: run.issuer,
         ordinal: run.proved.ordinal,

@@ -290,6 +290,8 @@ impl Issuer {
             instance_data: format!("{}/{}/instance.json", self.site.url, self.instance),
             model_data: format!("{}/{}.json", self.site.url, self.model),
             trace_data: format!("{}/{}/trace.json", self.site.url, self.instance),
+            events_data: None,
+            events_hash: None,
             registry: self.registry,
             issuer,
             ordinal: 0,
@@ -420,6 +422,7 @@ fn captured(length: usize, privacy: Privacy) -> Vec<CapturedState> {
             input: Some(INPUT.into()),
             starts: None,
             salt: (privacy == Privacy::Committed).then_some(SALT),
+            detail: Default::default(),
         })
         .map(|event| capture.take(&event).expect("in order").expect("a state"))
         .collect()
