@@ -11,7 +11,7 @@ use sqlx::PgConnection;
 use crate::{
     companion,
     executor::Executor,
-    holes::{Hole, HoleWatch},
+    holes::{self, Hole},
     sight::Sighted,
     started,
     step_functions::StepFunctionsError,
@@ -49,7 +49,8 @@ pub struct Tracked {
     capture: Capture,
     /// Length of the companion document so far, without its closing `]`.
     companion_len: u64,
-    holes: HoleWatch,
+    /// What the last look stopped at.
+    hole: Option<Hole>,
     /// Looks in a row that gave nothing new.
     quiet_looks: u32,
     /// When the history was last asked for, and given.
@@ -63,7 +64,7 @@ pub struct Advance {
     pub events: usize,
     /// States captured by it.
     pub states: usize,
-    /// What stopped it, if anything did.
+    /// What stopped it, if anything did: the checkpoint is before it.
     pub hole: Option<Hole>,
     /// How the execution ended, once all of its history is captured. It may be redriven later all the same.
     pub ended: Option<Outcome>,
@@ -93,7 +94,7 @@ impl Tracked {
             sighted,
             capture,
             companion_len: length.unsigned_abs(),
-            holes: HoleWatch::default(),
+            hole: None,
             quiet_looks: 0,
             read_at: None,
         })
@@ -119,18 +120,18 @@ impl Tracked {
         let told = if self.asks_status() { self.told_end(executor).await? } else { None };
         let asked_at = Instant::now();
         let events = executor.engine.history_after(&self.arn, checkpoint).await?;
-        let (admitted, hole) = self.holes.admit(checkpoint, &events, told.is_some());
+        let (admitted, hole) = holes::admit(checkpoint, &events, told.is_some());
+        self.stopped_at(hole);
         let events = &events[..admitted];
         self.quiet_looks = if events.is_empty() { self.quiet_looks + 1 } else { 0 };
 
         let cut = self.redriven_at(events);
         let own = &events[..cut.unwrap_or(events.len())];
-        let ended = match (own.last().and_then(HistoryEvent::ending), cut, hole) {
-            (Some(outcome), ..) => Some(outcome),
-            // Only what was not successful is redriven; in which way, an event that is missing would have told.
-            (None, Some(_), _) => self.sighted.ended.or(Some(Outcome::Failed)),
-            (None, None, None) => told,
-            (None, None, Some(_)) => None,
+        let ended = match (own.last().and_then(HistoryEvent::ending), cut) {
+            (Some(outcome), _) => Some(outcome),
+            // Only what was not successful is redriven.
+            (None, Some(_)) => self.sighted.ended.or(Some(Outcome::Failed)),
+            (None, None) => None,
         };
         let states = self.take(executor, own, ended).await?;
         self.read_at = hole.is_none().then_some(asked_at).or(self.read_at);
@@ -143,10 +144,25 @@ impl Tracked {
         }
     }
 
-    /// AWS always tells the end in the history. In case that one was recorded without, the status is asked for too, but the more seldom the longer
-    /// the run stands still.
+    /// What stops the capture, if anything does.
+    pub(crate) fn hole(&self) -> Option<Hole> {
+        self.hole
+    }
+
+    /// Told once, however long it stays.
+    fn stopped_at(&mut self, hole: Option<Hole>) {
+        let before = std::mem::replace(&mut self.hole, hole);
+        match hole {
+            Some(hole) if before != Some(hole) => tracing::warn!(execution = self.arn, %hole, "the capture waits"),
+            None if before.is_some() => tracing::info!(execution = self.arn, "the hole in the history is filled"),
+            _ => {}
+        }
+    }
+
+    /// The end is taken from the history. That it is missing there the status tells, which is asked for the more seldom the longer the run stands still.
     fn asks_status(&self) -> bool {
-        self.holes.is_open() || (self.quiet_looks > 1 && self.quiet_looks.is_power_of_two())
+        let end_is_missing = self.hole.is_some_and(|hole| hole.found.is_none());
+        end_is_missing || (self.quiet_looks > 1 && self.quiet_looks.is_power_of_two())
     }
 
     /// What AWS says of the end, if it says it of this part of the execution.
@@ -213,7 +229,7 @@ impl Tracked {
         let Sighted { origin, settings, follows_event_id, .. } = &self.sighted;
         self.capture = Capture::after(origin.clone(), *settings, *follows_event_id);
         self.companion_len = 0;
-        self.holes = HoleWatch::default();
+        self.hole = None;
         Ok(())
     }
 

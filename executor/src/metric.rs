@@ -20,6 +20,7 @@ pub(crate) fn begin() {
     }
     for started in ["singly", "by_map_runs"] {
         metrics::gauge!("runproof_executor_executions_tracked", "started" => started).increment(0.0);
+        metrics::gauge!("runproof_executor_histories_with_holes", "started" => started).increment(0.0);
     }
     for name in [
         "runproof_executor_states_captured_total",

@@ -21,8 +21,6 @@ pub(crate) enum Seen {
     News,
     /// Nothing new.
     Nothing,
-    /// Nothing that can be relied on yet.
-    Unclear,
 }
 
 /// When one thing is looked at.
@@ -48,14 +46,9 @@ impl Pace {
         if seen == Seen::News {
             self.changed_at = now;
         }
-        let wait = match seen {
-            Seen::Unclear => bounds.least,
-            Seen::News | Seen::Nothing => {
-                (now.saturating_duration_since(self.changed_at) / LATE).min(bounds.most).max(bounds.least)
-            }
-        };
+        let stands_still = now.saturating_duration_since(self.changed_at);
         self.looked_at = Some(now);
-        self.due_at = now + wait;
+        self.due_at = now + (stands_still / LATE).min(bounds.most).max(bounds.least);
     }
 
     /// It may have changed just now. Returns when it is due: so long after the look before, or earlier, so that a flood of hints makes no flood of calls.
@@ -115,16 +108,5 @@ mod tests {
         pace.looked(hinted, Seen::Nothing, Bounds { least: Duration::from_secs(60), ..BOUNDS });
         let due = (0..1_000).map(|_| pace.hinted(hinted, apart)).max();
         assert_eq!(due, Some(hinted + apart));
-    }
-
-    #[test]
-    fn what_is_unclear_is_looked_at_soon_again() {
-        let began = Instant::now();
-        let mut pace = Pace::new(began);
-        let later = began + Duration::from_secs(3_600);
-        pace.looked(later, Seen::Unclear, BOUNDS);
-        assert_eq!(pace.due_at, later + BOUNDS.least);
-        pace.looked(later, Seen::Nothing, BOUNDS);
-        assert_eq!(pace.due_at, later + BOUNDS.most);
     }
 }

@@ -1,7 +1,7 @@
 //! Between the executor and the emulator of Step Functions: does what AWS does and the emulator does not.
 //!
 //! Always: histories in pages with tokens, newest first if asked, and redrives. As often as it is told: calls refused for the quota, page tokens
-//! refused, pages given twice, replies lost after the call took effect, and answers as of some time ago. What is said of AWS here is from its API
+//! refused, pages given twice, events that come later than those after them, replies lost after the call took effect, and answers as of some time ago. What is said of AWS here is from its API
 //! reference, <https://docs.aws.amazon.com/step-functions/latest/apireference/>.
 
 use std::{
@@ -42,6 +42,8 @@ pub(crate) struct Manners {
     pub(crate) expired: f64,
     /// Part of pages that is given twice.
     pub(crate) doubled: f64,
+    /// Every how many events one is missing from histories at first, though later ones are there; 0 for never.
+    pub(crate) hole_every: u64,
     /// Part of StartExecution that takes effect and is not answered.
     pub(crate) lost: f64,
     /// How old answers of DescribeExecution and ListExecutions are, which AWS calls eventually consistent.
@@ -50,7 +52,8 @@ pub(crate) struct Manners {
 
 impl Default for Manners {
     fn default() -> Self {
-        Self { page: 1_000, throttled: 0.0, expired: 0.0, doubled: 0.0, lost: 0.0, stale: Duration::ZERO }
+        let (throttled, expired, doubled, lost) = Default::default();
+        Self { page: 1_000, throttled, expired, doubled, hole_every: 0, lost, stale: Duration::ZERO }
     }
 }
 
@@ -61,6 +64,7 @@ pub(crate) struct Counts {
     pub(crate) throttled: AtomicU64,
     pub(crate) expired: AtomicU64,
     pub(crate) doubled: AtomicU64,
+    pub(crate) holes: AtomicU64,
     pub(crate) lost: AtomicU64,
     pub(crate) stale: AtomicU64,
 }
@@ -84,7 +88,12 @@ struct Shared {
     told: Mutex<HashMap<String, Told>>,
     /// Histories as they were when their first page was asked for: the emulator takes its time with them.
     begun: Mutex<HashMap<String, Arc<Vec<Value>>>>,
+    /// In how many readings an event was missing so far, by execution and id.
+    missing: Mutex<HashMap<(String, u64), u32>>,
 }
+
+/// Readings in which an event that comes late is missing: more than one may think a hole to last.
+const LATE_BY: u32 = 6;
 
 /// The real thing behind.
 pub(crate) struct Emulator {
@@ -143,6 +152,7 @@ impl AwsProxy {
             redrives: Redrives::default(),
             told: Mutex::default(),
             begun: Mutex::default(),
+            missing: Mutex::default(),
         });
         let router = Router::new().fallback(answer).with_state(shared.clone());
         let serving = tokio::spawn(async move { drop(axum::serve(listener, router).await) });
@@ -197,6 +207,11 @@ async fn answer(State(shared): State<Arc<Shared>>, headers: HeaderMap, body: Byt
     }
 }
 
+/// An event's id.
+fn place(event: &Value) -> u64 {
+    event["id"].as_u64().unwrap_or_default()
+}
+
 /// The connection ends in the middle of the answer.
 fn cut_off() -> Response {
     let lost = futures::stream::once(async { Err::<Bytes, _>(std::io::Error::other("lost")) });
@@ -241,6 +256,25 @@ impl Shared {
         self.redrives.begin(&self.emulator, arn, &history, enters_again).await
     }
 
+    /// A reading of a history in which events are missing that others follow.
+    fn with_holes(&self, arn: &str, mut history: Vec<Value>, every: u64) -> Vec<Value> {
+        let newest = history.last().map(place).unwrap_or_default();
+        let mut missing = lock(&self.missing);
+        history.retain(|event| {
+            let id = place(event);
+            if every == 0 || id % every != 0 {
+                return true;
+            }
+            // One that was given once stays.
+            let begins = if id == newest { LATE_BY } else { 0 };
+            let readings = missing.entry((arn.to_owned(), id)).or_insert(begins);
+            *readings = readings.saturating_add(1);
+            self.counts.holes.fetch_add(u64::from(*readings == 1), Ordering::Relaxed);
+            *readings > LATE_BY
+        });
+        history
+    }
+
     /// GetExecutionHistory: `maxResults` events at most, oldest or newest first, and a token where there are more.
     async fn page(&self, request: &Value, manners: Manners) -> Answer {
         let token = request["nextToken"].as_str();
@@ -251,11 +285,13 @@ impl Shared {
         let begun = lock(&self.begun).get(arn).filter(|_| token.is_some()).cloned();
         let events = match begun {
             Some(events) => events,
-            None => Arc::new(self.redrives.history(&self.emulator, arn).await?),
+            None => {
+                let whole = self.redrives.history(&self.emulator, arn).await?;
+                Arc::new(self.with_holes(arn, whole, manners.hole_every))
+            }
         };
         lock(&self.begun).insert(arn.to_owned(), events.clone());
         let reverse = request["reverseOrder"] == json!(true);
-        let place = |event: &Value| event["id"].as_u64().unwrap_or_default();
         // A token names the event after which to go on, so that events which come meanwhile move nothing.
         let after = token.and_then(|token| token.parse::<u64>().ok());
         let follows = |event: &&Value| match after {

@@ -94,7 +94,12 @@ pub(crate) const LINES: &[Line] = &[
     line(27, "another user of the same key: nonces overtaken, ahead, gone again", 100, 4),
     line(28, "a receipt reorganised away, or not told for a while", 200, 4),
     line(29, "two executors with one key, on one database or on two", 50, 2),
-    line(30, "a history of 25,000 events, pages of it given twice, their tokens refused", 25_000, 1_500),
+    line(
+        30,
+        "a history of 25,000 events, some of them late, pages of it given twice, their tokens refused",
+        25_000,
+        1_500,
+    ),
     line(31, "half of all calls refused for the quota, replies to StartExecution lost", 100, 4),
     line(32, "an execution's status, and lists of executions, as of some time ago", 50, 2),
     line(33, "failed executions redriven, while the executor is there or away", 50, 2),

@@ -121,6 +121,7 @@ impl Recording {
         let trace: Vec<Value> = serde_json::from_slice(trace).ok()?;
         let text = |field: &str| instance[field].as_str().map(str::to_owned);
         let events: Vec<Value> = trace.iter().map(event).collect::<Option<_>>()?;
+        let events = dense(events, &text("status")?)?;
         Some(Self {
             execution_arn: text("executionArn")?,
             state_machine_arn: text("stateMachineArn")?,
@@ -155,6 +156,26 @@ fn event(entry: &Value) -> Option<Value> {
             "inputDetails": { "truncated": false },
         },
     }))
+}
+
+/// A trace tells of states entered alone. The events between them are there too, of a type of their own: a history has no holes, and an end.
+fn dense(entered: Vec<Value>, status: &str) -> Option<Vec<Value>> {
+    let end = match status {
+        "SUCCEEDED" => "ExecutionSucceeded",
+        "FAILED" => "ExecutionFailed",
+        "TIMED_OUT" => "ExecutionTimedOut",
+        "ABORTED" => "ExecutionAborted",
+        _ => "Unrecorded",
+    };
+    let mut events = Vec::new();
+    let other = |id: u64, event_type: &str, beside: &Value| json!({ "id": id, "previousEventId": id - 1, "timestamp": beside["timestamp"], "type": event_type });
+    for event in &entered {
+        let id = event["id"].as_u64()?;
+        events.extend((events.len() as u64 + 1..id).map(|missing| other(missing, "Unrecorded", event)));
+        events.push(event.clone());
+    }
+    events.push(other(events.len() as u64 + 1, end, entered.last()?));
+    Some(events)
 }
 
 fn seconds(event: &Value) -> f64 {

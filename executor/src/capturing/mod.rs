@@ -156,9 +156,6 @@ impl Capturing {
             let Some((arn, look)) = looks.next().await else { break };
             match look {
                 Ok(advance) => {
-                    if let Some(hole) = advance.hole {
-                        tracing::info!(execution = arn, %hole, "not all of the history was taken");
-                    }
                     if advance.states > 0 || advance.ended.is_some() {
                         self.captured.notify_one();
                     }
@@ -191,6 +188,8 @@ impl Capturing {
             Started::ByMapRuns => "by_map_runs",
         };
         metrics::gauge!("runproof_executor_executions_tracked", "started" => started).set(self.tracked.len() as f64);
+        let stopped = self.tracked.values().filter(|followed| followed.tracked.hole().is_some()).count();
+        metrics::gauge!("runproof_executor_histories_with_holes", "started" => started).set(stopped as f64);
         match failure {
             Some(error) => Err(error.into()),
             None if self.tracked.is_empty() => Ok(Progress::Complete),
@@ -206,9 +205,11 @@ async fn look(
     followed: &mut Followed,
     bounds: Bounds,
 ) -> (String, Result<Advance, CaptureError>) {
+    let before = followed.tracked.hole();
     let advance = followed.tracked.advance(executor).await;
-    if let Ok(Advance { events, hole, .. }) = &advance {
-        let seen = if hole.is_some() { Seen::Unclear } else { seen(*events > 0) };
+    if let Ok(Advance { events, hole, .. }) = advance {
+        // More events are there, though none of them can be taken.
+        let seen = seen(events > 0 || (hole.is_some() && hole != before));
         followed.pace.looked(Instant::now(), seen, bounds);
     }
     (arn, advance)

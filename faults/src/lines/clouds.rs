@@ -16,6 +16,8 @@ use crate::{aws_proxy::Manners, followed::Followed, ground::Ground, line::Outcom
 /// The execution's start and its end.
 const EVENTS_AROUND: u64 = 2;
 const EVENTS_A_STATE: u64 = 2;
+/// Events of a long history that come after later ones.
+const HOLES: u64 = 50;
 /// An execution that is followed is looked at so often at least, and each look takes its time.
 const ONE_LOOK: Duration = Duration::from_millis(1_500);
 
@@ -32,7 +34,8 @@ pub(crate) async fn long_histories(ground: &Ground, random: &mut StdRng, times: 
     let engine = Recorded::serve(vec![told.clone()], Pace::AsItHappened).await?;
     let runs = Followed::recorded(ground, random, engine.url(), &told).await?;
     let page = (times / 100).max(20) as usize;
-    runs.proxy.behave(Manners { page, expired: 0.05, doubled: 0.2, ..Manners::default() });
+    let hole_every = (times / HOLES).max(2);
+    runs.proxy.behave(Manners { page, expired: 0.05, doubled: 0.2, hole_every, ..Manners::default() });
     let executor = runs.follow()?;
     runs.captured(times / 2).await?;
     executor.kill().await?;
@@ -41,9 +44,12 @@ pub(crate) async fn long_histories(ground: &Ground, random: &mut StdRng, times: 
     runs.sealed(1, &executor).await?;
     let broken = runs.judge(&[arn], &executor).await?;
     let counts = runs.proxy.counts();
-    let (doubled, expired) = (read(&counts.doubled), read(&counts.expired));
+    let (doubled, expired, holes) = (read(&counts.doubled), read(&counts.expired), read(&counts.holes));
     let tried = states * EVENTS_A_STATE + EVENTS_AROUND;
-    let figure = format!("{doubled} pages given twice, {expired} tokens refused, {} calls", read(&counts.calls));
+    let figure = format!(
+        "{doubled} pages given twice, {expired} tokens refused, {holes} events late, {} calls",
+        read(&counts.calls)
+    );
     executor.kill().await?;
     runs.end().await;
     Ok(Outcome { tried, figure, broken })
