@@ -292,6 +292,29 @@ mod tests {
     }
 
     #[test]
+    fn each_way_in_which_an_execution_ends_is_an_outcome_and_nothing_within_it_is() {
+        let ending = |event_type: &str| event(9, 8, event_type).ending();
+        assert_eq!(ending("ExecutionSucceeded"), Some(Outcome::Succeeded));
+        assert_eq!(ending("ExecutionFailed"), Some(Outcome::Failed));
+        assert_eq!(ending("ExecutionTimedOut"), Some(Outcome::TimedOut));
+        assert_eq!(ending("ExecutionAborted"), Some(Outcome::Aborted));
+        for within in [
+            "ExecutionStarted",
+            "ExecutionRedriven",
+            "TaskTimedOut",
+            "ActivityTimedOut",
+            "MapRunFailed",
+            "MapRunAborted",
+            "MapIterationAborted",
+            "ParallelStateFailed",
+            "FailStateEntered",
+            "SucceedStateExited",
+        ] {
+            assert_eq!(ending(within), None, "{within}");
+        }
+    }
+
+    #[test]
     fn the_papers_selection_takes_tasks_only() {
         let mut capture = capture(StateSelection::Tasks);
         assert_eq!(capture.take(&event(1, 0, "PassStateEntered")), Ok(None));

@@ -243,14 +243,21 @@ impl Played {
     }
 
     fn execution(&self, recording: &Recording) -> Value {
-        let ended = self.seen(recording).len() == recording.events.len();
+        let seen = self.seen(recording);
+        // One that failed and is redriven later has ended until then.
+        let status = match seen.last().map(|event| &event["type"]) {
+            _ if seen.len() == recording.events.len() => &recording.status,
+            Some(last) if last == "ExecutionFailed" => "FAILED",
+            _ => "RUNNING",
+        };
         json!({
             "executionArn": recording.execution_arn,
             "stateMachineArn": recording.state_machine_arn,
             "name": recording.execution_arn.rsplit(':').next(),
             "mapRunArn": recording.map_run_arn,
-            "status": if ended { &recording.status } else { "RUNNING" },
+            "status": status,
             "startDate": recording.start_date,
+            "redriveCount": seen.iter().filter(|event| event["type"] == "ExecutionRedriven").count(),
         })
     }
 

@@ -10,6 +10,7 @@ mod client_tasks;
 mod companion;
 mod crash;
 mod deployment;
+mod endings;
 mod engines;
 mod faults;
 mod finality;

@@ -43,16 +43,25 @@ impl Played {
         let map_run = &request["mapRunArn"];
         let Some(parent) = self.parent_of(map_run) else { return no_map_run() };
         let begun = self.begun_by(map_run);
-        let running = begun.iter().filter(|one| self.seen(one).len() < one.events.len()).count();
-        let end = self.seen(parent).iter().find(|event| event["type"] == "MapRunSucceeded");
+        let of = |status| begun.iter().filter(|one| self.execution(one)["status"] == status).count();
+        let (running, failed) = (of("RUNNING"), of("FAILED"));
+        // A redrive opens it again.
+        let last = self.seen(parent).iter().rfind(|event| {
+            ["MapRunSucceeded", "MapRunFailed", "MapRunRedriven"].iter().any(|of_it| event["type"] == *of_it)
+        });
+        let (status, end) = match last.map(|event| &event["type"]) {
+            Some(ended) if ended == "MapRunSucceeded" => ("SUCCEEDED", last),
+            Some(ended) if ended == "MapRunFailed" => ("FAILED", last),
+            _ => ("RUNNING", None),
+        };
         let counts = json!({
-            "pending": 0, "running": running, "succeeded": begun.len() - running, "failed": 0, "timedOut": 0,
+            "pending": 0, "running": running, "succeeded": begun.len() - running - failed, "failed": failed, "timedOut": 0,
             "aborted": 0, "total": begun.len(), "resultsWritten": 0,
         });
         accepted(&json!({
             "mapRunArn": map_run,
             "executionArn": parent.execution_arn,
-            "status": if end.is_some() { "SUCCEEDED" } else { "RUNNING" },
+            "status": status,
             "startDate": parent.start_date,
             "stopDate": end.map(|event| &event["timestamp"]),
             "maxConcurrency": 0,
