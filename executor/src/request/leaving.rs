@@ -9,7 +9,7 @@ use super::rules::Refusal;
 /// Why the task of the state that was entered with event `entered` waits no more; `None` while the state is not left. `later` are the events after that
 /// one, by rising id.
 pub(super) fn leaving(entered: u64, later: &[HistoryEvent]) -> Option<Refusal> {
-    let (mut own, mut refusal) = (HashSet::from([entered]), Refusal::Completed);
+    let (mut own, mut refusal) = (HashSet::from([entered]), Refusal::Left);
     for event in later {
         if !own.contains(&event.previous_id) {
             continue;
@@ -19,7 +19,11 @@ pub(super) fn leaving(entered: u64, later: &[HistoryEvent]) -> Option<Refusal> {
             "TaskStateExited" => return Some(refusal),
             "TaskSucceeded" | "ActivitySucceeded" => refusal = Refusal::Completed,
             "TaskTimedOut" | "ActivityTimedOut" => refusal = Refusal::TimedOut,
-            "TaskFailed" | "ActivityFailed" => refusal = Refusal::Failed,
+            "TaskFailed" | "TaskSubmitFailed" | "TaskStartFailed" | "ActivityFailed" | "ActivityScheduleFailed" => {
+                refusal = Refusal::Failed;
+            }
+            // Another attempt: what became of the one before is not how the state was left.
+            "TaskScheduled" | "ActivityScheduled" => refusal = Refusal::Left,
             _ => {}
         }
     }
@@ -55,6 +59,23 @@ mod tests {
         assert_eq!(left(&[(9, 8, "TaskSucceeded"), (10, 9, "TaskStateExited")]), Some(Refusal::Completed));
         assert_eq!(left(&[(9, 8, "TaskTimedOut"), (10, 9, "TaskStateExited")]), Some(Refusal::TimedOut));
         assert_eq!(left(&[(9, 8, "TaskFailed"), (10, 9, "TaskStateExited")]), Some(Refusal::Failed));
+    }
+
+    #[test]
+    fn an_attempt_that_never_waited_failed_and_was_not_completed() {
+        for failed in ["TaskSubmitFailed", "TaskStartFailed", "ActivityScheduleFailed", "TaskFailed", "ActivityFailed"]
+        {
+            let attempt = [(3, 2, "TaskScheduled"), (4, 3, failed), (5, 4, "TaskStateExited")];
+            assert_eq!(leaving(2, &events(&attempt)), Some(Refusal::Failed), "{failed}");
+        }
+    }
+
+    #[test]
+    fn what_the_history_does_not_tell_is_not_told_as_a_completion() {
+        assert_eq!(leaving(2, &events(&[(3, 2, "TaskStateExited")])), Some(Refusal::Left));
+        let attempt =
+            [(3, 2, "TaskScheduled"), (4, 3, "TaskFailed"), (5, 4, "TaskScheduled"), (6, 5, "TaskStateExited")];
+        assert_eq!(leaving(2, &events(&attempt)), Some(Refusal::Left));
     }
 
     #[test]

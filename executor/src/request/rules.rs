@@ -38,6 +38,9 @@ pub enum Refusal {
     /// The task failed otherwise.
     #[error("the state was left when its task failed")]
     Failed,
+    /// The history does not tell why.
+    #[error("the state was left")]
+    Left,
     /// The engine does not know the task any more, with what it said.
     #[error("the task waits no more: it timed out, its run was stopped, or it was completed ({0})")]
     Gone(String),
