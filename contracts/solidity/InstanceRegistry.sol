@@ -61,7 +61,8 @@ contract InstanceRegistry is Instances, Rights, Certificates {
         bytes32 head = HistoryHead.afterBatch(it.head, first, states, predecessors);
         it.head = head;
         unchecked {
-            // Nobody pays for 2^63 states, and roots stop at MAX_STATES.
+            // Nobody pays for 2^63 states, and roots stop at MAX_STATES. Listed states may go past that: such a state
+            // can only not be named as a predecessor, in a run that its own issuer brought there.
             it.count = first + uint64(states.length);
         }
         emit StatesRegistered(issuer, instance, first, head, states, predecessors);
