@@ -4,18 +4,19 @@ use std::{collections::BTreeMap, time::Instant};
 
 use runproof_protocol::{
     head::Outcome,
-    history::{Capture, CapturedState, HistoryError, HistoryEvent},
+    history::{Capture, HistoryError, HistoryEvent},
 };
 use sqlx::PgConnection;
 
 use crate::{
+    captured::{store_events, store_states},
     companion,
     executor::Executor,
     holes::{self, Hole},
     sight::Sighted,
     started,
     step_functions::StepFunctionsError,
-    withheld::{Withheld, withheld},
+    withheld::withheld,
 };
 
 /// Why nothing was captured; the checkpoint is unchanged.
@@ -251,61 +252,4 @@ impl Tracked {
         .await?;
         if moved.rows_affected() == 1 { Ok(()) } else { Err(CaptureError::Overtaken) }
     }
-}
-
-/// Stores events with the bytes that each adds to the companion document.
-async fn store_events(
-    sql: &mut PgConnection,
-    instance: runproof_protocol::InstanceId,
-    events: &[(Withheld, Option<u64>)],
-    parts: &[companion::Part],
-) -> Result<(), CaptureError> {
-    let ids: Vec<i64> = events.iter().map(|(withheld, _)| withheld.event.id as i64).collect();
-    let texts = events.iter().map(|(withheld, _)| serde_json::to_string(&withheld.event));
-    let openings = events.iter().map(|(withheld, _)| {
-        let openings = Some(&withheld.openings).filter(|openings| !openings.is_empty());
-        openings.map(serde_json::to_string).transpose()
-    });
-    sqlx::query(
-        "insert into executor.history_event (instance_id, event_id, event, openings, part, document_len)
-         select $1, e.id, e.event::json, e.openings::json, e.part, e.document_len
-         from unnest($2::bigint[], $3::text[], $4::text[], $5::text[], $6::bigint[]) as e(id, event, openings, part, document_len)",
-    )
-    .bind(instance.as_slice())
-    .bind(ids)
-    .bind(texts.collect::<Result<Vec<_>, _>>()?)
-    .bind(openings.collect::<Result<Vec<_>, _>>()?)
-    .bind(parts.iter().map(|part| part.text.as_str()).collect::<Vec<_>>())
-    .bind(parts.iter().map(|part| part.document_len as i64).collect::<Vec<_>>())
-    .execute(sql)
-    .await?;
-    Ok(())
-}
-
-/// Stores states with the bytes that each adds to the trace.
-pub(crate) async fn store_states(
-    sql: &mut PgConnection,
-    instance: runproof_protocol::InstanceId,
-    states: &[CapturedState],
-) -> Result<(), sqlx::Error> {
-    fn column<T>(states: &[CapturedState], value: impl Fn(&CapturedState) -> T) -> Vec<T> {
-        states.iter().map(value).collect()
-    }
-    sqlx::query(
-        "insert into executor.state (instance_id, sequence, state_id, event_id, name, entered_at_ms, predecessor, part, trace_len)
-         select $1, s.* from unnest($2::bigint[], $3::bytea[], $4::bigint[], $5::text[], $6::bigint[], $7::bigint[], $8::text[], $9::bigint[]) as s",
-    )
-    .bind(instance.as_slice())
-    .bind(column(states, |state| state.sequence as i64))
-    .bind(column(states, |state| state.id.as_slice().to_vec()))
-    .bind(column(states, |state| state.event_id as i64))
-    // Postgres stores no NUL in text; the name is a label, the trace keeps the original.
-    .bind(column(states, |state| state.name.replace('\0', "\u{fffd}")))
-    .bind(column(states, |state| state.entered_at_ms))
-    .bind(column(states, |state| state.predecessor.map(i64::from)))
-    .bind(column(states, |state| state.part.clone()))
-    .bind(column(states, |state| state.trace_len as i64))
-    .execute(sql)
-    .await?;
-    Ok(())
 }

@@ -12,6 +12,7 @@ mod aws_call;
 mod aws_error;
 mod batch;
 pub mod capture;
+mod captured;
 mod capturing;
 pub mod chain;
 mod companion;

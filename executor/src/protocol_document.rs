@@ -24,7 +24,7 @@ pub async fn instance_protocol(
 ) -> eyre::Result<Option<InstanceProtocol>> {
     // One snapshot for all rows.
     let mut sql = pool.begin_with("begin isolation level repeatable read read only").await?;
-    let found: Option<(Vec<u8>, Option<i64>, Option<String>, Option<Vec<u8>>, bool)> = sqlx::query_as(
+    let found: Option<InstanceRow> = sqlx::query_as(
         "select model_id, ordinal, ended_as, events_hash, exists(select from executor.history_event e where e.instance_id = i.instance_id)
          from executor.instance i where instance_id = $1",
     )
@@ -72,6 +72,9 @@ pub async fn instance_protocol(
             .collect::<eyre::Result<_>>()?,
     }))
 }
+
+/// Model, place among the issuer's, how it ended, hash of its events, whether it has some.
+type InstanceRow = (Vec<u8>, Option<i64>, Option<String>, Option<Vec<u8>>, bool);
 
 /// Sequence, id, name, the bytes in the trace where the name may have been changed for storage, time entered, predecessor, first of its batch; transaction, block, its time; whether
 /// its input is disclosed.

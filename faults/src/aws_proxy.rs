@@ -29,7 +29,7 @@ use runproof_stack::aws_json::{AWS_JSON, accepted, refused};
 use serde_json::{Value, json};
 use tokio::{net::TcpListener, task::JoinHandle};
 
-use crate::aws_redrive::Redrives;
+use crate::{aws_late::LateEvents, aws_redrive::Redrives};
 
 /// How it answers. The default is AWS on a good day.
 #[derive(Debug, Clone, Copy)]
@@ -88,12 +88,8 @@ struct Shared {
     told: Mutex<HashMap<String, Told>>,
     /// Histories as they were when their first page was asked for: the emulator takes its time with them.
     begun: Mutex<HashMap<String, Arc<Vec<Value>>>>,
-    /// In how many readings an event was missing so far, by execution and id.
-    missing: Mutex<HashMap<(String, u64), u32>>,
+    late: LateEvents,
 }
-
-/// Readings in which an event that comes late is missing: more than one may think a hole to last.
-const LATE_BY: u32 = 6;
 
 /// The real thing behind.
 pub(crate) struct Emulator {
@@ -152,7 +148,7 @@ impl AwsProxy {
             redrives: Redrives::default(),
             told: Mutex::default(),
             begun: Mutex::default(),
-            missing: Mutex::default(),
+            late: LateEvents::default(),
         });
         let router = Router::new().fallback(answer).with_state(shared.clone());
         let serving = tokio::spawn(async move { drop(axum::serve(listener, router).await) });
@@ -186,7 +182,7 @@ impl Drop for AwsProxy {
     }
 }
 
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
@@ -208,7 +204,7 @@ async fn answer(State(shared): State<Arc<Shared>>, headers: HeaderMap, body: Byt
 }
 
 /// An event's id.
-fn place(event: &Value) -> u64 {
+pub(crate) fn place(event: &Value) -> u64 {
     event["id"].as_u64().unwrap_or_default()
 }
 
@@ -256,25 +252,6 @@ impl Shared {
         self.redrives.begin(&self.emulator, arn, &history, enters_again).await
     }
 
-    /// A reading of a history in which events are missing that others follow.
-    fn with_holes(&self, arn: &str, mut history: Vec<Value>, every: u64) -> Vec<Value> {
-        let newest = history.last().map(place).unwrap_or_default();
-        let mut missing = lock(&self.missing);
-        history.retain(|event| {
-            let id = place(event);
-            if every == 0 || id % every != 0 {
-                return true;
-            }
-            // One that was given once stays.
-            let begins = if id == newest { LATE_BY } else { 0 };
-            let readings = missing.entry((arn.to_owned(), id)).or_insert(begins);
-            *readings = readings.saturating_add(1);
-            self.counts.holes.fetch_add(u64::from(*readings == 1), Ordering::Relaxed);
-            *readings > LATE_BY
-        });
-        history
-    }
-
     /// GetExecutionHistory: `maxResults` events at most, oldest or newest first, and a token where there are more.
     async fn page(&self, request: &Value, manners: Manners) -> Answer {
         let token = request["nextToken"].as_str();
@@ -287,7 +264,7 @@ impl Shared {
             Some(events) => events,
             None => {
                 let whole = self.redrives.history(&self.emulator, arn).await?;
-                Arc::new(self.with_holes(arn, whole, manners.hole_every))
+                Arc::new(self.late.without(arn, whole, manners.hole_every, &self.counts.holes))
             }
         };
         lock(&self.begun).insert(arn.to_owned(), events.clone());

@@ -3,6 +3,7 @@
 //! Each line does one kind of fault so many times, at moments that a seed decides, and ends with the invariant: contract = clean re-index =
 //! Postgres = folded topic, by `runproof audit`. A line that does not hold tells what differed; the seed brings it back.
 
+mod aws_late;
 mod aws_proxy;
 mod aws_redrive;
 mod disk;

@@ -30,6 +30,7 @@ mod paper_run;
 mod private;
 mod publication;
 mod quarantine;
+mod redriven_map_run;
 mod relay;
 mod renewal;
 mod reorganisation;

@@ -13,7 +13,7 @@ pub use documents::{Documents, ImportError};
 use documents::{Recorded, check};
 
 use crate::{
-    capture::store_states,
+    captured::store_states,
     chain::{OnChain, Quote},
     executor::Executor,
     open::Open,
