@@ -15,6 +15,9 @@ use runproof_protocol::{
 /// contract into Postgres and Kafka. A verifier checks what was published against what was registered. An API serves it all.
 ///
 /// Start with `runproof demo`: it runs every part on this machine.
+///
+/// A command that sends a transaction stores it in Postgres first, and takes its nonce beside an executor of the same key. Without [postgres] in the
+/// configuration it stores nothing: then nothing else may send with this key meanwhile. Both keep to `max_fee_wei` and `max_gas` of [executor].
 #[derive(Debug, Parser)]
 #[command(name = "runproof", version, max_term_width = 100)]
 pub struct Cli {

@@ -72,16 +72,17 @@ impl Config {
             "there is no configuration file {}: copy runproof.example.toml, or start `runproof stack`, which writes one",
             file.display()
         );
-        let mut config: Self = Figment::from(Serialized::defaults(Self::default()))
+        let said = Figment::new()
             .merge(Toml::file(file))
-            .merge(Env::prefixed("RUNPROOF_").filter(|key| key.as_str().contains("__")).split("__"))
-            .extract()
-            .wrap_err_with(|| {
-                format!(
-                    "{} or a RUNPROOF_… variable does not fit; runproof.example.toml shows every setting",
-                    file.display()
-                )
-            })?;
+            .merge(Env::prefixed("RUNPROOF_").filter(|key| key.as_str().contains("__")).split("__"));
+        let all = Figment::from(Serialized::defaults(Self::default())).merge(&said);
+        let mut config: Self = all.extract().wrap_err_with(|| {
+            format!(
+                "{} or a RUNPROOF_… variable does not fit; runproof.example.toml shows every setting",
+                file.display()
+            )
+        })?;
+        config.postgres.is_set = said.contains("postgres.url");
         let base = file.parent().unwrap_or(Path::new("."));
         config.identity.folder = base.join(&config.identity.folder);
         config.api.certificate = config.api.certificate.map(|path| base.join(path));

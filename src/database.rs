@@ -44,6 +44,11 @@ pub async fn when_ready(
     work.await
 }
 
+/// Whether there is a database that answers.
+pub async fn answers(config: &Config) -> bool {
+    connect(&config.postgres.url).await.is_ok()
+}
+
 async fn ready(config: &Config) -> Result<()> {
     let mut backoff = Backoff::new("postgres");
     while let Err(error) = connect(&config.postgres.url).await {

@@ -5,7 +5,7 @@ use std::{net::TcpListener, num::NonZeroU64, sync::Arc, time::Duration};
 use alloy::{primitives::Address, providers::Provider};
 use eyre::{Context, Result};
 use runproof_executor::{
-    AwsCredentials, AwsSettings, Executor, Scope,
+    AwsCredentials, AwsSettings, Executor, Scope, Sender,
     identity::certificate::{CERTIFICATE, KEY},
     mask::AccountMask,
     publication::PublicationSettings,
@@ -80,6 +80,17 @@ pub async fn executor(config: &Config) -> Result<Executor> {
     let settings = executor_settings(config).await?;
     database::migrate(config).await?.close().await?;
     Executor::connect(settings).await
+}
+
+/// What sends the transactions of commands: beside those who register with the same key, unless there is no database.
+pub async fn sender(config: &Config) -> Result<Sender> {
+    let settings = executor_settings(config).await?;
+    if !config.postgres.is_set && !database::answers(config).await {
+        tracing::warn!("no [postgres] is set: nothing else may be sent with this key meanwhile");
+        return Sender::plain(&settings).await;
+    }
+    database::migrate(config).await?.close().await?;
+    Sender::storing(settings).await
 }
 
 /// Follows executions, and decides on requests for transitions.

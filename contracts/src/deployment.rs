@@ -1,10 +1,7 @@
 //! The same address on every chain: the registry is created by CREATE2 (EIP-1014) through the factory that stands at one address on all public
 //! networks and development nodes.
 
-use alloy::{
-    primitives::{Address, B256, Bytes, address},
-    rpc::types::TransactionRequest,
-};
+use alloy::primitives::{Address, B256, Bytes, address};
 
 use crate::InstanceRegistry;
 
@@ -24,8 +21,7 @@ pub fn is_registry(code: &[u8]) -> bool {
     InstanceRegistry::DEPLOYED_BYTECODE.as_ref() == code
 }
 
-/// The transaction that creates it. Anybody may send it, once a chain.
-pub fn transaction() -> TransactionRequest {
-    let input: Bytes = [SALT.as_slice(), &InstanceRegistry::BYTECODE].concat().into();
-    TransactionRequest::default().to(FACTORY).input(input.into())
+/// What the factory is called with to create it. Anybody may do so, once a chain.
+pub fn input() -> Bytes {
+    [SALT.as_slice(), &InstanceRegistry::BYTECODE].concat().into()
 }

@@ -30,12 +30,19 @@ impl Executor {
     /// # Errors
     /// What does not answer, and what to do about it.
     pub async fn connect(settings: Settings) -> eyre::Result<Self> {
+        let executor = Self::reach(settings).await?;
+        executor.chain.require_contract().await?;
+        Ok(executor)
+    }
+
+    /// Connects, whether the contract is there or not.
+    pub(crate) async fn reach(settings: Settings) -> eyre::Result<Self> {
         let pool = PgPoolOptions::new()
             .max_connections(CONNECTIONS)
             .connect(&settings.postgres_url)
             .await
             .context("Postgres does not answer: check its URL")?;
-        let chain = Chain::connect(&settings).await?;
+        let chain = Chain::reach(&settings).await?;
         let engine = StepFunctions::connect(&settings.aws).await?;
         let documents = Documents {
             database: pool.clone(),

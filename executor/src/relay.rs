@@ -1,10 +1,8 @@
 //! Calls of the contract that an account signs and anybody submits, and pays for: the contract's `relay`.
 
 use alloy::{
-    network::TransactionBuilder,
     primitives::{Address, B256, Bytes, U256},
-    providers::{DynProvider, Provider},
-    rpc::types::TransactionRequest,
+    providers::Provider,
     sol_types::{SolCall, SolStruct},
 };
 use eyre::ensure;
@@ -15,7 +13,7 @@ use runproof_contracts::{
 use runproof_protocol::head::Registry;
 use serde::{Deserialize, Serialize};
 
-use crate::{identity::send::send, key::Key};
+use crate::{key::Key, sender::Sender};
 
 /// A call that its account lets anybody submit once.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -57,12 +55,12 @@ impl SignedCall {
         Ok(Self { chain_id, registry, account, call: content.call, nonce, deadline_s, signature })
     }
 
-    /// Submits it as `sender`, who pays, and waits until it is included; returns the transaction's hash.
+    /// Submits it through `sender`, who pays, and waits until it is included; returns the transaction's hash.
     ///
     /// # Errors
     /// If it was signed for another chain, or with the contract's reason if it refuses.
-    pub async fn submit(&self, provider: &DynProvider, sender: Address) -> eyre::Result<B256> {
-        let chain_id = provider.get_chain_id().await?;
+    pub async fn submit(&self, sender: &Sender) -> eyre::Result<B256> {
+        let chain_id = sender.provider().get_chain_id().await?;
         ensure!(
             chain_id == self.chain_id,
             "this was signed for chain {}, the node is of chain {chain_id}: set `rpc_url` of [chain] to a node of the former",
@@ -75,7 +73,6 @@ impl SignedCall {
             deadline: self.deadline_s,
             signature: self.signature.clone(),
         };
-        let request = TransactionRequest::default().with_to(self.registry).with_input(Bytes::from(relay.abi_encode()));
-        send(provider, sender, request).await
+        sender.send(self.registry, relay.abi_encode().into()).await
     }
 }

@@ -3,8 +3,9 @@
 use alloy::{
     consensus::{Transaction, TxEnvelope},
     eips::eip2718::Decodable2718,
+    primitives::U256,
 };
-use eyre::Context;
+use eyre::{Context, OptionExt};
 
 use crate::{
     chain::{SignError, Signed},
@@ -23,12 +24,19 @@ pub(crate) fn offer_wei(raw: &[u8]) -> eyre::Result<u128> {
     Ok(decode(raw)?.max_fee_per_gas())
 }
 
+/// Most that a stored transaction may cost, wei.
+pub(crate) fn most_wei(raw: &[u8]) -> eyre::Result<U256> {
+    let transaction = decode(raw)?;
+    Ok(U256::from(transaction.gas_limit()) * U256::from(transaction.max_fee_per_gas()) + transaction.value())
+}
+
 impl Executor {
     /// Signs anew, stores, sends. If the old one is included after all, it is adopted from the chain like any other that is not known.
     pub(crate) async fn replace(&self, stored: &Stored) -> eyre::Result<()> {
         let old = decode(&stored.raw)?;
         let least = (bumped(old.max_fee_per_gas()), bumped(old.max_priority_fee_per_gas().unwrap_or_default()));
-        let new = match self.chain.sign_with(old.input().clone(), old.nonce(), old.gas_limit(), least).await {
+        let to = old.to().ok_or_eyre("a stored transaction creates a contract")?;
+        let new = match self.chain.sign_with(to, old.input().clone(), old.nonce(), old.gas_limit(), least).await {
             Err(reason @ (SignError::TooDear { .. } | SignError::ReplacementTooDear { .. })) => {
                 tracing::warn!(transaction = %stored.hash, %reason, "the transaction offers too little and is not replaced");
                 return Ok(());

@@ -9,7 +9,7 @@ use alloy::{
 use eyre::{OptionExt, ensure};
 use reqwest::{Client, StatusCode, header};
 use runproof_executor::{
-    AwsCredentials, AwsSettings, Executor, Key, Scope, Settings,
+    AwsCredentials, AwsSettings, Executor, Key, Scope, Sender, Settings,
     identity::{self, BindSettings, CertificateSource, certificate, show},
     request::{
         Requests,
@@ -141,6 +141,11 @@ impl World {
         })
     }
 
+    /// What sends a client's or the issuer's own transactions.
+    async fn sender(&self, key: &Key) -> eyre::Result<Sender> {
+        Sender::storing(Settings { signer: key.clone(), ..self.executor.settings().clone() }).await
+    }
+
     async fn outcome(&self, instance: InstanceId) -> eyre::Result<String> {
         within(async || {
             let ended: Option<String> =
@@ -228,10 +233,10 @@ async fn clients_trigger_what_waits_and_strangers_do_not() -> eyre::Result<()> {
     documents_are_what_their_addresses_say(&world, ask.instance).await?;
 
     let ask = world.waiting_run(deployed.model_id, "on-chain").await?;
-    let refused = on_chain(&ask, &stranger).await.expect_err("a stranger").to_string();
+    let refused = on_chain(&ask, &world.sender(&stranger).await?).await.expect_err("a stranger").to_string();
     assert!(refused.contains("NotParticipant"), "{refused}");
     let ask = Ask { payload: r#"{"approved": false}"#.into(), ..ask };
-    on_chain(&ask, &participant).await?;
+    on_chain(&ask, &world.sender(&participant).await?).await?;
     assert_eq!(world.outcome(ask.instance).await?, "failed", "the client did not approve");
     its_event_names_the_request(&world, &ask, participant.address(), "chain").await?;
     let channel: String = sqlx::query_scalar(
@@ -252,16 +257,18 @@ async fn identity_is_bound_once_and_renewal_keeps_history(world: &World) -> eyre
     let home = world.folder.path().join("identity");
     let again = identity::new(&home, PASSWORD, &localhost())?;
     assert!(!again.created);
+    let sender = world.sender(&again.signer).await?;
     let mut told = 0;
-    let steps = identity::bind(&world.bind, &again.signer, &again.certificate, |_| told += 1).await?;
+    let steps = identity::bind(&world.bind, &sender, &again.certificate, |_| told += 1).await?;
     assert_eq!((steps.len(), told), (5, 5), "a resolver, three records and the certificate");
     assert!(steps.iter().all(|step| step.transaction.is_some()), "{steps:?}");
-    let steps = identity::bind(&world.bind, &again.signer, &again.certificate, |_| {}).await?;
+    let steps = identity::bind(&world.bind, &sender, &again.certificate, |_| {}).await?;
     assert!(steps.iter().all(|step| step.transaction.is_none()), "{steps:?}");
 
     let spare = tempfile::tempdir()?;
     certificate::ensure_certificate(spare.path(), &localhost())?;
-    let renewed = identity::renew(spare.path(), &localhost(), &world.bind, &again.signer, |_| {}).await?;
+    let renewed =
+        identity::renew(spare.path(), &localhost(), &world.bind, async { Ok(sender.clone()) }, |_| {}).await?;
     let overview = show::show(&home, again.signer.address(), &world.bind, 0).await?;
     let bound: Vec<_> = overview.bindings.iter().map(|binding| binding.fingerprint).collect();
     assert_eq!(bound, [again.certificate.fingerprint, renewed.fingerprint]);
@@ -277,7 +284,7 @@ async fn identity_is_bound_once_and_renewal_keeps_history(world: &World) -> eyre
         ens: world.bind.ens.clone().map(|(ens, _)| (ens, "other.runproof.eth".into())),
         ..world.bind.clone()
     };
-    let refused = identity::bind(&foreign, &again.signer, &renewed, |_| {}).await.expect_err("not the owner");
+    let refused = identity::bind(&foreign, &sender, &renewed, |_| {}).await.expect_err("not the owner");
     assert!(format!("{refused:#}").contains("belongs to nobody"), "{refused:#}");
     Ok(())
 }

@@ -3,10 +3,8 @@
 use alloy::providers::Provider;
 use eyre::{Result, ensure};
 use runproof_contracts::deployment;
-use runproof_executor::identity::send::{connect, send};
 
-use super::identity;
-use crate::{cli::ContractCommand, config::Config, observed::nodes};
+use crate::{cli::ContractCommand, config::Config, roles};
 
 /// Runs one of its commands.
 pub async fn run(config: &Config, command: &ContractCommand) -> Result<()> {
@@ -21,10 +19,9 @@ pub async fn run(config: &Config, command: &ContractCommand) -> Result<()> {
 
 /// Creates the registry, unless it is there.
 async fn deploy(config: &Config) -> Result<()> {
-    let signer = identity::key(config).await?;
-    let provider = connect(&nodes(&config.chain)?, &signer);
-    let address = deployment::address();
-    if is_there(&provider).await? {
+    let sender = roles::sender(config).await?;
+    let (provider, address) = (sender.provider(), deployment::address());
+    if is_there(provider).await? {
         println!("the registry is at {address} already");
         println!("registry = \"{address}\"");
         return Ok(());
@@ -34,8 +31,8 @@ async fn deploy(config: &Config) -> Result<()> {
         "this chain lacks the deterministic deployment proxy at {}: deploy that first",
         deployment::FACTORY
     );
-    let hash = send(&provider, signer.address(), deployment::transaction()).await?;
-    ensure!(is_there(&provider).await?, "transaction {hash} was included, but there is no code at {address}");
+    let hash = sender.send(deployment::FACTORY, deployment::input()).await?;
+    ensure!(is_there(provider).await?, "transaction {hash} was included, but there is no code at {address}");
     let receipt = provider.get_transaction_receipt(hash).await?;
     let block = receipt.and_then(|receipt| receipt.block_number).unwrap_or_default();
     println!("created in transaction {hash}; the settings of [chain] are");

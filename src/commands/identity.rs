@@ -2,22 +2,15 @@
 
 use std::time::Duration;
 
-use alloy::{
-    network::TransactionBuilder,
-    primitives::{B256, Bytes},
-    rpc::types::TransactionRequest,
-    signers::local::PrivateKeySigner,
-    sol_types::SolCall,
-};
+use alloy::{primitives::B256, signers::local::PrivateKeySigner, sol_types::SolCall};
 use eyre::{Result, WrapErr, bail, ensure};
 use runproof_contracts::InstanceRegistry as abi;
 use runproof_executor::{
-    Key,
+    Key, Sender,
     identity::{
         self, BindSettings, Certificate, CertificateSource,
         certificate::{self, CERTIFICATE},
         keystore::KEYSTORE,
-        send::{connect, send},
     },
 };
 
@@ -102,7 +95,8 @@ async fn show(config: &Config) -> Result<()> {
 async fn bind(config: &Config, bound: &Bind) -> Result<()> {
     let own = config.identity.folder.join(CERTIFICATE);
     let certificate = Certificate::read(bound.certificate.as_ref().unwrap_or(&own))?;
-    identity::bind(&bind_settings(config)?, &key(config).await?, &certificate, |step| println!("{step}")).await?;
+    identity::bind(&bind_settings(config)?, &roles::sender(config).await?, &certificate, |step| println!("{step}"))
+        .await?;
     Ok(())
 }
 
@@ -111,8 +105,8 @@ async fn renew(config: &Config, given: &Renew) -> Result<()> {
         Some((certificate, key)) => CertificateSource::Given { certificate, key },
         None => generated(config),
     };
-    let (folder, settings, signer) = (&config.identity.folder, bind_settings(config)?, key(config).await?);
-    let renewed = identity::renew(folder, &source, &settings, &signer, |step| println!("{step}")).await?;
+    let (folder, settings, sender) = (&config.identity.folder, bind_settings(config)?, roles::sender(config));
+    let renewed = identity::renew(folder, &source, &settings, sender, |step| println!("{step}")).await?;
     println!("certificate  {} for {}", renewed.fingerprint, renewed.names.join(", "));
     Ok(())
 }
@@ -120,30 +114,27 @@ async fn renew(config: &Config, given: &Renew) -> Result<()> {
 async fn delegate(config: &Config, right: &Delegate) -> Result<()> {
     let instance = right.instance.map_or(B256::ZERO, |one| one.0);
     let call = abi::setDelegateCall { instance, delegate: right.account, allowed: !right.withdraw };
-    transact(config, &key(config).await?, call).await
+    transact(config, &roles::sender(config).await?, call).await
 }
 
 async fn guardian(config: &Config, named: &Guardian) -> Result<()> {
-    let signer = key(config).await?;
-    let subject = named.subject.unwrap_or(signer.address());
-    transact(config, &signer, abi::setGuardianCall { subject, guardian: named.account }).await
+    let sender = roles::sender(config).await?;
+    let subject = named.subject.unwrap_or(sender.address());
+    transact(config, &sender, abi::setGuardianCall { subject, guardian: named.account }).await
 }
 
 async fn revoke(config: &Config, revoked: &Revoke) -> Result<()> {
-    let signer = key(config).await?;
+    let sender = roles::sender(config).await?;
     let call = abi::revokeCertificateCall {
-        subject: revoked.subject.unwrap_or(signer.address()),
+        subject: revoked.subject.unwrap_or(sender.address()),
         fingerprint: revoked.fingerprint.map_or(B256::ZERO, |one| one.0),
         compromisedSinceBlock: revoked.since_block.unwrap_or(0),
     };
-    transact(config, &signer, call).await
+    transact(config, &sender, call).await
 }
 
-async fn transact(config: &Config, signer: &Key, call: impl SolCall) -> Result<()> {
-    let provider = connect(&nodes(&config.chain)?, signer);
-    let request =
-        TransactionRequest::default().with_to(config.chain.registry).with_input(Bytes::from(call.abi_encode()));
-    println!("done in transaction {}", send(&provider, signer.address(), request).await?);
+async fn transact(config: &Config, sender: &Sender, call: impl SolCall) -> Result<()> {
+    println!("done in transaction {}", sender.send(config.chain.registry, call.abi_encode().into()).await?);
     Ok(())
 }
 

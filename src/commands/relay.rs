@@ -3,14 +3,14 @@
 use std::time::SystemTime;
 
 use eyre::{Context, Result};
-use runproof_executor::{identity::send::connect, import, relay::SignedCall};
+use runproof_executor::{import, relay::SignedCall};
 use runproof_protocol::{head::Registry, model::StateSelection};
 
 use super::{identity, model::documents, read};
 use crate::{
     cli::{RelayCommand, RelaySign},
     config::Config,
-    observed::nodes,
+    roles,
 };
 
 /// Runs one of its commands.
@@ -20,9 +20,7 @@ pub async fn run(config: &Config, command: &RelayCommand) -> Result<()> {
         RelayCommand::Submit { file } => {
             let signed: SignedCall = serde_json::from_slice(&read(file)?)
                 .wrap_err_with(|| format!("{} is not what `runproof relay sign` prints", file.display()))?;
-            let signer = identity::key(config).await?;
-            let provider = connect(&nodes(&config.chain)?, &signer);
-            println!("submitted in transaction {}", signed.submit(&provider, signer.address()).await?);
+            println!("submitted in transaction {}", signed.submit(&roles::sender(config).await?).await?);
             Ok(())
         }
     }

@@ -66,7 +66,7 @@ pub async fn request_transition(config: &Config, request: &RequestTransition) ->
     };
     match &request.https {
         None => {
-            println!("requested in transaction {}", client::on_chain(&ask, &signer).await?);
+            println!("requested in transaction {}", client::on_chain(&ask, &roles::sender(config).await?).await?);
             println!("what becomes of it: /{}/requests.json on the issuer's site", request.instance);
         }
         Some(site) => {

@@ -85,11 +85,14 @@ impl Default for Chain {
 pub struct Postgres {
     /// `postgres://user:password@host:port/database`.
     pub url: String,
+    /// Whether file or environment say so.
+    #[serde(skip)]
+    pub is_set: bool,
 }
 
 impl Default for Postgres {
     fn default() -> Self {
-        Self { url: "postgres://postgres@127.0.0.1:5432/runproof".into() }
+        Self { url: "postgres://postgres@127.0.0.1:5432/runproof".into(), is_set: false }
     }
 }
 

@@ -17,6 +17,7 @@ use runproof_stack::{PARENT_NAME, Stack, StackOptions, Tools};
 use crate::{
     commands::identity,
     config::{Api, Aws, Chain, Config, Identity, Kafka, Postgres, Site, Verifier},
+    roles,
 };
 
 /// Name of the issuer under [`PARENT_NAME`].
@@ -48,7 +49,7 @@ pub fn configure(stack: &Stack, data: &Path) -> Result<(Config, PathBuf)> {
             ens_registry: at.ens_registry.ok_or_eyre(missing)?,
             ..Chain::default()
         },
-        postgres: Postgres { url: at.postgres_url.ok_or_eyre(missing)? },
+        postgres: Postgres { url: at.postgres_url.ok_or_eyre(missing)?, is_set: true },
         kafka: Some(Kafka { bootstrap: at.kafka_bootstrap.ok_or_eyre(missing)?, ..Kafka::default() }),
         aws: Aws {
             endpoint_url: Some(at.aws_endpoint_url.ok_or_eyre(missing)?.parse()?),
@@ -90,6 +91,6 @@ pub async fn identify(stack: &Stack, config: &Config) -> Result<Key> {
     }
     println!("binding the issuer {}", issuing.signer.address());
     let settings = identity::bind_settings(config)?;
-    issuer::bind(&settings, &issuing.signer, &issuing.certificate, |step| println!("  {step}")).await?;
+    issuer::bind(&settings, &roles::sender(config).await?, &issuing.certificate, |step| println!("  {step}")).await?;
     Ok(client)
 }

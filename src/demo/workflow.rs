@@ -4,7 +4,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use eyre::{Context, Result};
 use runproof_executor::{
-    Executor, Key,
+    Executor, Key, Sender, Settings,
     request::client::{self, Ask},
 };
 use runproof_protocol::{InstanceId, ModelId, model::StateSelection, verdict::Verdict};
@@ -71,7 +71,8 @@ async fn approve_when_waiting(executor: &Executor, config: &Config, client: &Key
         payload: r#"{"approved": true}"#.into(),
     };
     println!("the client {} approves state {sequence} on chain", client.address());
-    client::on_chain(&ask, client).await?;
+    let settings = Settings { signer: client.clone(), ..executor.settings().clone() };
+    client::on_chain(&ask, &Sender::storing(settings).await?).await?;
     Ok(instance)
 }
 

@@ -7,6 +7,7 @@ mod audit;
 mod batches;
 mod children;
 mod client_tasks;
+mod commands;
 mod companion;
 mod crash;
 mod deployment;

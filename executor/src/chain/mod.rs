@@ -81,17 +81,21 @@ impl Chain {
     /// # Errors
     /// The node does not answer, or has no contract at the address.
     pub async fn connect(settings: &Settings) -> eyre::Result<Self> {
+        let chain = Self::reach(settings).await?;
+        chain.require_contract().await?;
+        Ok(chain)
+    }
+
+    /// Connects, whether the contract is there or not.
+    ///
+    /// # Errors
+    /// The node does not answer.
+    pub async fn reach(settings: &Settings) -> eyre::Result<Self> {
         let nodes = settings.nodes.clone();
         let retrying = ClientBuilder::default().layer(RetryBackoffLayer::new(5, 200, 330));
         let client = retrying.transport(nodes.clone(), nodes.are_local());
         let provider = ProviderBuilder::default().connect_client(client).erased();
         let chain_id = provider.get_chain_id().await.context("the Ethereum node does not answer: check rpc_url")?;
-        let code = provider.get_code_at(settings.registry).await?;
-        ensure!(
-            !code.is_empty(),
-            "there is no contract at {} on chain {chain_id}: deploy the registry there, or correct its address",
-            settings.registry
-        );
         Ok(Self {
             nodes,
             contract: InstanceRegistry::new(settings.registry, provider.clone()),
@@ -103,6 +107,15 @@ impl Chain {
             max_fee_wei: settings.max_fee_wei,
             max_gas: settings.max_gas,
         })
+    }
+
+    pub(crate) async fn require_contract(&self) -> eyre::Result<()> {
+        let Registry { chain_id, address } = self.registry;
+        ensure!(
+            !self.provider.get_code_at(address).await?.is_empty(),
+            "there is no contract at {address} on chain {chain_id}: deploy the registry there, or correct its address"
+        );
+        Ok(())
     }
 
     /// The nodes.

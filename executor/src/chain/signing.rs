@@ -4,7 +4,7 @@ use std::fmt;
 
 use alloy::{
     network::{NetworkTransactionBuilder, TransactionBuilder},
-    primitives::{B256, Bytes, U256, utils::format_ether},
+    primitives::{Address, B256, Bytes, U256, utils::format_ether},
     providers::Provider,
     rpc::types::TransactionRequest,
 };
@@ -85,16 +85,28 @@ impl Chain {
     /// [`SignError`].
     pub async fn sign(&self, calls: Vec<Bytes>, nonce: u64, gas: Option<u64>) -> Result<Signed, SignError> {
         let data = self.contract.multicall(calls).calldata().clone();
-        if let Some(gas) = gas {
-            return self.sign_with(data, nonce, gas, (0, 0)).await;
+        match gas {
+            Some(gas) => self.sign_with(self.registry.address, data, nonce, gas, (0, 0)).await,
+            None => self.sign_call(self.registry.address, data, nonce).await,
         }
-        let request = self.request(data.clone(), nonce);
-        let needed = self.provider.estimate_gas(request).await.map_err(refusal)?;
+    }
+
+    /// Signs a call of any contract, with a little more gas than the node estimates.
+    ///
+    /// # Errors
+    /// [`SignError`].
+    pub async fn sign_call(&self, to: Address, data: Bytes, nonce: u64) -> Result<Signed, SignError> {
+        let needed = self.estimate(to, data.clone(), nonce).await?;
+        // What other transactions do to the issuer's chain in between may cost a little more than the estimate.
+        self.sign_with(to, data, nonce, (needed + needed / 4).min(self.max_gas), (0, 0)).await
+    }
+
+    async fn estimate(&self, to: Address, data: Bytes, nonce: u64) -> Result<u64, SignError> {
+        let needed = self.provider.estimate_gas(self.request(to, data, nonce)).await.map_err(refusal)?;
         if needed > self.max_gas {
             return Err(SignError::TooMuchGas { needed, max: self.max_gas });
         }
-        // What other transactions do to the issuer's chain in between may cost a little more than the estimate.
-        self.sign_with(data, nonce, (needed + needed / 4).min(self.max_gas), (0, 0)).await
+        Ok(needed)
     }
 
     /// What it would cost to make these calls of the contract in one transaction; signs and sends nothing.
@@ -105,21 +117,37 @@ impl Chain {
         if calls.is_empty() {
             return Ok(Quote::default());
         }
-        let data = self.contract.multicall(calls).calldata().clone();
-        let nonce = self.next_nonce(true).await?;
-        let gas = self.provider.estimate_gas(self.request(data, nonce)).await.map_err(refusal)?;
+        self.quote_call(self.registry.address, self.contract.multicall(calls).calldata().clone()).await
+    }
+
+    /// What it would cost to make this call of any contract; signs and sends nothing.
+    ///
+    /// # Errors
+    /// [`SignError`].
+    pub async fn quote_call(&self, to: Address, data: Bytes) -> Result<Quote, SignError> {
+        let gas = self.estimate(to, data, self.next_nonce(true).await?).await?;
         let (fee_wei, _) = self.fees((0, 0)).await?;
         Ok(Quote { gas, fee_wei })
     }
 
-    /// Signs a call of the contract with this limit of gas, at present fees, and at least at these: most in all, and tip, wei a gas.
+    /// Signs a call with this limit of gas, at present fees, and at least at these: most in all, and tip, wei a gas.
     ///
     /// # Errors
     /// [`SignError`].
-    pub async fn sign_with(&self, data: Bytes, nonce: u64, gas: u64, least: (u128, u128)) -> Result<Signed, SignError> {
+    pub async fn sign_with(
+        &self,
+        to: Address,
+        data: Bytes,
+        nonce: u64,
+        gas: u64,
+        least: (u128, u128),
+    ) -> Result<Signed, SignError> {
         let (fee, tip) = self.fees(least).await?;
-        let request =
-            self.request(data, nonce).with_gas_limit(gas).with_max_priority_fee_per_gas(tip).with_max_fee_per_gas(fee);
+        let request = self
+            .request(to, data, nonce)
+            .with_gas_limit(gas)
+            .with_max_priority_fee_per_gas(tip)
+            .with_max_fee_per_gas(fee);
         let envelope = request.build(&self.wallet).await.map_err(eyre::Report::new)?;
         let raw = alloy::eips::eip2718::Encodable2718::encoded_2718(&envelope);
         Ok(Signed { hash: *envelope.tx_hash(), raw: raw.into(), nonce })
@@ -141,10 +169,10 @@ impl Chain {
         Ok((base.saturating_add(tip).max(least.0).min(max_fee_wei), tip))
     }
 
-    fn request(&self, data: Bytes, nonce: u64) -> TransactionRequest {
+    fn request(&self, to: Address, data: Bytes, nonce: u64) -> TransactionRequest {
         TransactionRequest::default()
             .with_from(self.issuer)
-            .with_to(self.registry.address)
+            .with_to(to)
             .with_input(data)
             .with_chain_id(self.registry.chain_id)
             .with_nonce(nonce)

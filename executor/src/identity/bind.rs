@@ -16,9 +16,8 @@ use runproof_protocol::Fingerprint;
 use super::{
     Certificate,
     ens::{Change, Ens, Records},
-    send::{connect, send},
 };
-use crate::key::Key;
+use crate::sender::Sender;
 
 /// What is to be bound, and where.
 #[derive(Debug, Clone)]
@@ -75,31 +74,31 @@ pub enum Unbindable {
 /// [`Unbindable`]; if the account does not own the name, or the chain refuses.
 pub async fn bind(
     settings: &BindSettings,
-    signer: &Key,
+    sender: &Sender,
     certificate: &Certificate,
     mut progress: impl FnMut(&Step),
 ) -> eyre::Result<Vec<Step>> {
-    let provider = connect(&settings.nodes, signer);
     let mut steps = Vec::new();
     let mut done = |step: Step| {
         progress(&step);
         steps.push(step);
     };
     if let Some((registry, name)) = &settings.ens {
-        let ens = Ens { provider: &provider, registry: *registry };
-        bind_name(&ens, name, signer.address(), &settings.public_url, &mut done).await?;
+        let ens = Ens { provider: sender.provider(), registry: *registry };
+        bind_name(&ens, name, sender, &settings.public_url, &mut done).await?;
     }
-    done(bind_certificate(&provider, settings, signer, certificate).await?);
+    done(bind_certificate(settings, sender, certificate).await?);
     Ok(steps)
 }
 
 async fn bind_name(
     ens: &Ens<'_>,
     name: &str,
-    account: Address,
+    sender: &Sender,
     url: &str,
     done: &mut impl FnMut(Step),
 ) -> eyre::Result<()> {
+    let account = sender.address();
     let records = Records::read(ens, name, account).await?;
     let changes = records.changes(account, url);
     let all = [Change::Address(account), Change::Url(url.into()), Change::Reverse];
@@ -112,7 +111,7 @@ async fn bind_name(
             Change::Reverse => format!("{account} leads back to {name}"),
         };
         let transaction = match changes.contains(change) {
-            true => Some(ens.apply(&records, change, account).await.wrap_err_with(|| format!("for `{what}`"))?),
+            true => Some(ens.apply(&records, change, sender).await.wrap_err_with(|| format!("for `{what}`"))?),
             false => None,
         };
         done(Step { what, transaction });
@@ -120,13 +119,9 @@ async fn bind_name(
     Ok(())
 }
 
-async fn bind_certificate(
-    provider: &DynProvider,
-    settings: &BindSettings,
-    signer: &Key,
-    certificate: &Certificate,
-) -> eyre::Result<Step> {
-    let (subject, fingerprint) = (signer.address(), certificate.fingerprint);
+async fn bind_certificate(settings: &BindSettings, sender: &Sender, certificate: &Certificate) -> eyre::Result<Step> {
+    let provider = sender.provider();
+    let (subject, fingerprint) = (sender.address(), certificate.fingerprint);
     let registry = InstanceRegistry::new(settings.registry, provider);
     let bound = registry.certificateOf(subject, fingerprint.0).call().await;
     let bound = bound.wrap_err_with(|| format!("contract {}: is its address right?", settings.registry))?;
@@ -149,7 +144,7 @@ async fn bind_certificate(
         notAfter: certificate.not_after_s,
     };
     let domain = typed_data::domain(provider.get_chain_id().await?, settings.registry);
-    let signature = signer.sign_hash(&statement.eip712_signing_hash(&domain)).await?;
+    let signature = sender.key().sign_hash(&statement.eip712_signing_hash(&domain)).await?;
     let call = registry
         .bindCertificate(
             subject,
@@ -159,8 +154,9 @@ async fn bind_certificate(
             statement.notAfter,
             Bytes::from(signature.as_bytes()),
         )
-        .into_transaction_request();
-    Ok(Step { what, transaction: Some(send(provider, subject, call).await?) })
+        .calldata()
+        .clone();
+    Ok(Step { what, transaction: Some(sender.send(settings.registry, call).await?) })
 }
 
 /// The URL is in the binding's log alone.

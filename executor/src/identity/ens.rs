@@ -10,7 +10,7 @@ use eyre::{WrapErr, bail, ensure};
 use runproof_contracts::ens::{EnsRegistry, EnsResolver, EnsReverseRegistrar};
 use serde::Serialize;
 
-use super::send::send;
+use crate::sender::Sender;
 
 /// Key of the text record that holds the site's base URL (EIP-634).
 pub const URL: &str = "url";
@@ -99,7 +99,7 @@ fn check_name(name: &str) -> eyre::Result<()> {
 /// An ENS deployment.
 #[derive(Debug, Clone, Copy)]
 pub struct Ens<'a> {
-    /// Node, with the account's wallet where records are to be changed.
+    /// Node.
     pub provider: &'a DynProvider,
     /// Address of the registry.
     pub registry: Address,
@@ -139,11 +139,12 @@ impl Ens<'_> {
         }
     }
 
-    /// Makes one change to a name that the account owns; returns the transaction.
+    /// Makes one change to a name that the sender owns; returns the transaction.
     ///
     /// # Errors
-    /// If the account may not, or the node does not take it.
-    pub async fn apply(&self, records: &Records, change: &Change, account: Address) -> eyre::Result<B256> {
+    /// If the sender may not, or the node does not take it.
+    pub async fn apply(&self, records: &Records, change: &Change, sender: &Sender) -> eyre::Result<B256> {
+        let account = sender.address();
         let node = namehash(&records.name);
         if *change != Change::Reverse {
             let owner = records.owner.map_or("nobody".into(), |owner| owner.to_string());
@@ -171,8 +172,7 @@ impl Ens<'_> {
                 (self.reverse_registrar().await?, EnsReverseRegistrar::setNameCall { name }.abi_encode())
             }
         };
-        let call = alloy::rpc::types::TransactionRequest::default().to(to).input(data.into());
-        send(self.provider, account, call).await
+        sender.send(to, data.into()).await
     }
 
     /// Read again: a change before this one may have set it.

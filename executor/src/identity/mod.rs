@@ -8,7 +8,6 @@ pub mod certificate;
 pub mod ens;
 pub mod keystore;
 pub mod renewal;
-pub mod send;
 pub mod show;
 
 use std::path::Path;

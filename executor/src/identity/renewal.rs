@@ -9,13 +9,13 @@ use super::{
     bind::Unbindable,
     certificate::{CERTIFICATE, ensure_certificate, replace_by},
 };
-use crate::key::Key;
+use crate::sender::Sender;
 
 /// Folder, in the identity's, of the certificate and key that are bound next. What is left there by a renewal that was cut off is gone on with.
 pub const NEXT: &str = "next";
 
 /// Binds a certificate from `source` and then puts it into the place of the one in `folder`, where a running site takes it from. `progress` is told each
-/// step of the binding.
+/// step of the binding. The certificate is made before `sender` is connected to: what was made is gone on with.
 ///
 /// # Errors
 /// If there is none to replace, the source is unusable, or the certificate cannot be bound: the one in use stays.
@@ -23,12 +23,13 @@ pub async fn renew(
     folder: &Path,
     source: &CertificateSource,
     settings: &BindSettings,
-    signer: &Key,
+    sender: impl Future<Output = eyre::Result<Sender>>,
     progress: impl FnMut(&Step),
 ) -> eyre::Result<Certificate> {
     let next = folder.join(NEXT);
     let certificate = next_certificate(folder, &next, source)?;
-    if let Err(error) = bind(settings, signer, &certificate, progress).await {
+    let bound = async { bind(settings, &sender.await?, &certificate, progress).await };
+    if let Err(error) = bound.await {
         if error.is::<Unbindable>() {
             remove(&next)?;
         }

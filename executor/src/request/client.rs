@@ -18,13 +18,7 @@ use super::{
     rules::check_payload,
     signed::SignedRequest,
 };
-use crate::{
-    identity::{
-        send::{connect, send},
-        show::bindings,
-    },
-    key::Key,
-};
+use crate::{identity::show::bindings, key::Key, sender::Sender};
 
 /// What is asked for.
 #[derive(Debug, Clone)]
@@ -49,21 +43,21 @@ pub struct Ask {
 ///
 /// # Errors
 /// If the payload is not acceptable, or the contract refuses: its reason is in the message.
-pub async fn on_chain(ask: &Ask, signer: &Key) -> eyre::Result<B256> {
+pub async fn on_chain(ask: &Ask, sender: &Sender) -> eyre::Result<B256> {
     check_payload(ask.payload.as_bytes())?;
-    let provider = connect(&ask.nodes, signer);
-    let sequence = sequence(ask, &provider).await?;
-    let registry = InstanceRegistry::new(ask.registry, &provider);
+    let provider = sender.provider();
+    let sequence = sequence(ask, provider).await?;
+    let registry = InstanceRegistry::new(ask.registry, provider);
     let request =
         registry.requestTransition(ask.issuer, ask.instance.0, sequence, ask.payload.clone().into_bytes().into());
-    let call = match Participation::read(&registry, ask.issuer, ask.instance, signer.address()).await? {
+    let call = match Participation::read(&registry, ask.issuer, ask.instance, sender.address()).await? {
         Some(Participation { scope, accepted: false }) => {
             let accept = registry.setParticipation(ask.issuer, scope, true);
-            registry.multicall(vec![accept.calldata().clone(), request.calldata().clone()]).into_transaction_request()
+            registry.multicall(vec![accept.calldata().clone(), request.calldata().clone()]).calldata().clone()
         }
-        _ => request.into_transaction_request(),
+        _ => request.calldata().clone(),
     };
-    send(&provider, signer.address(), call).await
+    sender.send(ask.registry, call).await
 }
 
 /// Asks by a signed request to the issuer's site, and again until it is decided or expires after `validity`. The site must present a
@@ -73,7 +67,7 @@ pub async fn on_chain(ask: &Ask, signer: &Key) -> eyre::Result<B256> {
 /// If the payload is not acceptable, the site is not the issuer's, or it does not answer.
 pub async fn by_https(ask: &Ask, signer: &Key, site_url: &str, validity: Duration) -> eyre::Result<Answer> {
     check_payload(ask.payload.as_bytes())?;
-    let provider = connect(&ask.nodes, signer);
+    let provider = ask.nodes.provider();
     let registry = Registry { chain_id: provider.get_chain_id().await?, address: ask.registry };
     let sequence = sequence(ask, &provider).await?;
     let deadline = time::OffsetDateTime::now_utc() + validity;

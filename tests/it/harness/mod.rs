@@ -12,7 +12,7 @@ use std::{
 };
 
 pub use clients::{KafkaMessage, Subscription};
-pub use command::{Role, free_port};
+pub use command::{Role, free_port, succeeded};
 pub use world::{World, address_in};
 
 use runproof_stack::{LocalStack, Mining, Part, Ports, Stack, StackOptions};
