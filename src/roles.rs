@@ -96,8 +96,8 @@ pub async fn sender(config: &Config) -> Result<Sender> {
 /// Follows executions, and decides on requests for transitions.
 pub async fn follow(config: &Config, scope: Scope, token: CancellationToken) -> Result<()> {
     let settings = executor_settings(config).await?;
-    let requests = Requests::connect(&settings).await?;
     let executor = Executor::connect(settings).await?;
+    let requests = Requests::connect(executor.settings(), executor.step_functions().clone()).await?;
     tokio::try_join!(executor.follow(scope, token.clone()), requests.run(token))?;
     Ok(())
 }
@@ -105,8 +105,8 @@ pub async fn follow(config: &Config, scope: Scope, token: CancellationToken) -> 
 /// Serves documents, and takes signed requests; the role that follows decides on them.
 pub async fn site(config: &Config, token: CancellationToken) -> Result<()> {
     let settings = executor_settings(config).await?;
-    let requests = Requests::connect(&settings).await?;
     let executor = Executor::connect(settings.clone()).await?;
+    let requests = Requests::connect(&settings, executor.step_functions().clone()).await?;
     let site = SiteSettings {
         documents: Documents {
             database: executor.pool().clone(),

@@ -38,10 +38,36 @@ impl Api {
         self.quotas.half_shared(action, callers)
     }
 
-    /// Calls an action. `send` may be asked several times: each action here is harmless to repeat.
+    /// Calls an action that is harmless to repeat: `send` may be asked several times.
     pub(crate) async fn call<T, E, F>(
         &self,
         action: &'static str,
+        send: impl Fn(&Client) -> F,
+    ) -> Result<T, SdkError<E, HttpResponse>>
+    where
+        F: Future<Output = Result<T, SdkError<E, HttpResponse>>>,
+        E: ProvideErrorMetadata,
+    {
+        self.attempt(action, FAILURES, send).await
+    }
+
+    /// Calls an action that must not be repeated where it may have been done: only refusals for the quota are.
+    pub(crate) async fn once<T, E, F>(
+        &self,
+        action: &'static str,
+        send: impl Fn(&Client) -> F,
+    ) -> Result<T, SdkError<E, HttpResponse>>
+    where
+        F: Future<Output = Result<T, SdkError<E, HttpResponse>>>,
+        E: ProvideErrorMetadata,
+    {
+        self.attempt(action, 1, send).await
+    }
+
+    async fn attempt<T, E, F>(
+        &self,
+        action: &'static str,
+        most_failures: u32,
         send: impl Fn(&Client) -> F,
     ) -> Result<T, SdkError<E, HttpResponse>>
     where
@@ -64,7 +90,7 @@ impl Api {
                 }
                 Err(error) if is_transient(&error) => {
                     failures += 1;
-                    if failures >= FAILURES {
+                    if failures >= most_failures {
                         return Err(error);
                     }
                     tokio::time::sleep(BACK_OFF * 2_u32.pow(failures)).await;

@@ -29,15 +29,19 @@ pub type QuotaSettings = BTreeMap<String, Quota>;
 
 /// Action, burst, calls a second: AWS's defaults for its regions at large, <https://docs.aws.amazon.com/step-functions/latest/dg/service-quotas.html>.
 /// North Virginia, Oregon and Ireland allow more.
-const DEFAULTS: [(&str, f64, f64); 9] = [
+const DEFAULTS: [(&str, f64, f64); 13] = [
     ("CreateStateMachine", 100.0, 1.0),
     ("DescribeExecution", 250.0, 10.0),
     ("DescribeMapRun", 200.0, 1.0),
     ("DescribeStateMachine", 200.0, 20.0),
     ("DescribeStateMachineForExecution", 200.0, 1.0),
+    ("GetActivityTask", 1500.0, 300.0),
     ("GetExecutionHistory", 400.0, 20.0),
     ("ListExecutions", 100.0, 2.0),
     ("ListStateMachines", 100.0, 5.0),
+    ("SendTaskFailure", 1500.0, 300.0),
+    ("SendTaskHeartbeat", 1500.0, 300.0),
+    ("SendTaskSuccess", 1500.0, 300.0),
     ("StartExecution", 800.0, 150.0),
 ];
 
@@ -195,6 +199,7 @@ mod tests {
     fn settings_name_actions_that_are_called_and_buckets_that_fill() {
         let with = |name: &str, burst, per_s| Quotas::new(&[(name.to_owned(), Quota { burst, per_s })].into()).err();
         assert_eq!(with("GetExecutionHistory", 800.0, 40.0), None);
+        assert_eq!(with("SendTaskSuccess", 3000.0, 500.0), None);
         assert_eq!(with("DeleteAll", 1.0, 1.0), Some(InvalidQuota::UnknownAction("DeleteAll".into())));
         assert_eq!(with("ListExecutions", 1.0, 0.0), Some(InvalidQuota::Empty("ListExecutions".into())));
     }

@@ -73,7 +73,7 @@ impl World {
             public_url: site_url.clone(),
         };
 
-        let requests = Arc::new(Requests::connect(executor.settings()).await?);
+        let requests = Arc::new(Requests::connect(executor.settings(), executor.step_functions().clone()).await?);
         let site = SiteSettings {
             documents: Documents {
                 database: executor.pool().clone(),

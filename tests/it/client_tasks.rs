@@ -109,12 +109,22 @@ impl Waiting {
         eventually(event_type, async || (self.events(event_type).await > 0).then_some(())).await;
     }
 
-    /// Heartbeats that AWS took.
-    async fn heartbeats(&self) -> Option<u32> {
+    /// What the executor counts by this name.
+    async fn counted(&self, name: &str) -> Option<u32> {
         let metrics =
             reqwest::get(format!("http://127.0.0.1:{}/metrics", self.operations)).await.ok()?.text().await.ok()?;
-        let line = metrics.lines().find(|line| line.starts_with("runproof_executor_task_heartbeats_total "))?;
+        let line = metrics.lines().find(|line| line.rsplit_once(' ').is_some_and(|(counted, _)| counted == name))?;
         line.rsplit(' ').next()?.parse().ok()
+    }
+
+    /// Heartbeats that AWS took.
+    async fn heartbeats(&self) -> Option<u32> {
+        self.counted("runproof_executor_task_heartbeats_total").await
+    }
+
+    /// Calls of this action that took a token of its quota.
+    async fn calls(&self, action: &str) -> Option<u32> {
+        self.counted(&format!("runproof_executor_aws_calls_total{{action=\"{action}\"}}")).await
     }
 
     /// Asks the site to complete the state; whether that is accepted, and what is told.
@@ -150,6 +160,11 @@ async fn waits_for_longer_than_a_heartbeat(by: By) {
     let (accepted, told) = waiting.request(r#"{"approved": true}"#).await;
     assert!(accepted, "{told}");
     waiting.has("ExecutionSucceeded").await;
+    assert_eq!(waiting.calls("SendTaskSuccess").await, Some(1));
+    assert!(waiting.calls("SendTaskHeartbeat").await >= Some(10));
+    if let By::Activity = by {
+        assert!(waiting.calls("GetActivityTask").await >= Some(1));
+    }
 }
 
 #[test]

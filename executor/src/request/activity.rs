@@ -4,7 +4,7 @@
 
 use std::time::Duration;
 
-use aws_sdk_sfn::config::{Builder, retry::RetryConfig, timeout::TimeoutConfig};
+use aws_sdk_sfn::config::{Builder, timeout::TimeoutConfig};
 use eyre::{WrapErr, eyre};
 
 use super::{DELIVERY, Requests, attempt, token::Context, waiting};
@@ -49,11 +49,12 @@ impl Requests {
 
     /// Waits for a task for as long as AWS does.
     async fn take_task(&self, arn: &str) -> eyre::Result<Option<Taken>> {
-        let once = Builder::new()
-            .timeout_config(TimeoutConfig::builder().operation_attempt_timeout(LONG_POLL).build())
-            .retry_config(RetryConfig::disabled());
-        let call = self.step_functions.get_activity_task().activity_arn(arn).worker_name(WORKER);
-        let answer = call.customize().config_override(once).send().await;
+        let patience = TimeoutConfig::builder().operation_attempt_timeout(LONG_POLL).build();
+        let call = self.engine.api.once("GetActivityTask", |client| {
+            let call = client.get_activity_task().activity_arn(arn).worker_name(WORKER);
+            call.customize().config_override(Builder::new().timeout_config(patience.clone())).send()
+        });
+        let answer = call.await;
         let answer = answer.map_err(|error| eyre!("{arn}: {}", aws_error::sentence(&error)))?;
         let token = answer.task_token.filter(|token| !token.is_empty());
         Ok(token.map(|token| Taken { token, input: answer.input.unwrap_or_default() }))
@@ -70,8 +71,10 @@ impl Requests {
     async fn fail_task(&self, token: &str, error: &serde_json::Error) -> eyre::Result<()> {
         let cause = format!("expected {{executionArn, stateName, enteredTime}} from the context object: {error}");
         tracing::warn!(cause, "a task of an activity fails");
-        let call = self.step_functions.send_task_failure().task_token(token).error(NO_CONTEXT).cause(cause);
-        let told = tokio::time::timeout(DELIVERY, call.send()).await.wrap_err("Step Functions does not answer")?;
+        let call = self.engine.api.call("SendTaskFailure", |client| {
+            client.send_task_failure().task_token(token).error(NO_CONTEXT).cause(&cause).send()
+        });
+        let told = tokio::time::timeout(DELIVERY, call).await.wrap_err("Step Functions does not answer")?;
         match told.map_err(|error| error.into_service_error()) {
             Err(error) if waiting::gone(&error).is_none() => {
                 Err(eyre!("Step Functions, SendTaskFailure: {}", aws_error::sentence(&error)))

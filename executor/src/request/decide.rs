@@ -163,7 +163,11 @@ impl Requests {
 
     /// Tells AWS to complete the task; returns what it said, if that is that the task waits no more.
     async fn deliver(&self, token: &str, payload: &str) -> eyre::Result<Option<String>> {
-        let call = self.step_functions.send_task_success().task_token(token).output(payload).send();
+        // Told twice, AWS would say of the second time that the task waits no more.
+        let call = self
+            .engine
+            .api
+            .once("SendTaskSuccess", |client| client.send_task_success().task_token(token).output(payload).send());
         let told = tokio::time::timeout(DELIVERY, call).await.wrap_err("Step Functions does not answer")?;
         let Err(error) = told.map_err(|error| error.into_service_error()) else {
             waiting::close(&self.database, token, None).await?;

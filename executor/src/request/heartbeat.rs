@@ -83,7 +83,8 @@ impl Requests {
     }
 
     async fn send_heartbeat(&self, token: &str) -> eyre::Result<()> {
-        let call = self.step_functions.send_task_heartbeat().task_token(token).send();
+        let call =
+            self.engine.api.call("SendTaskHeartbeat", |client| client.send_task_heartbeat().task_token(token).send());
         let told = tokio::time::timeout(DELIVERY, call).await.wrap_err("Step Functions does not answer")?;
         let Err(error) = told.map_err(|error| error.into_service_error()) else {
             metrics::counter!("runproof_executor_task_heartbeats_total").increment(1);

@@ -35,7 +35,7 @@ use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 use self::model::{TokenSource, waiting_states};
-use crate::Settings;
+use crate::{Settings, step_functions::StepFunctions};
 
 /// Receives, decides and carries out requests for transitions of one issuer's runs.
 #[derive(Debug)]
@@ -45,7 +45,7 @@ pub struct Requests {
     registry: Registry,
     deployed_at_block: u64,
     issuer: Address,
-    step_functions: aws_sdk_sfn::Client,
+    engine: StepFunctions,
     queues: aws_sdk_sqs::Client,
     poll_interval: Duration,
     /// Something arrived that a request may have waited for.
@@ -59,11 +59,11 @@ const DELIVERY: Duration = Duration::from_secs(30);
 const ROUND: Duration = Duration::from_secs(90);
 
 impl Requests {
-    /// Connects to the database and reads the chain's id.
+    /// Connects to the database and reads the chain's id. Calls of `engine` keep to the quotas that its clones share.
     ///
     /// # Errors
     /// If database or node do not answer.
-    pub async fn connect(settings: &Settings) -> eyre::Result<Self> {
+    pub async fn connect(settings: &Settings, engine: StepFunctions) -> eyre::Result<Self> {
         let database = sqlx::postgres::PgPoolOptions::new().max_connections(4).connect(&settings.postgres_url).await;
         let provider = settings.nodes.provider();
         let aws = settings.aws.load().await;
@@ -76,7 +76,7 @@ impl Requests {
             provider,
             deployed_at_block: settings.registry_deployed_at_block,
             issuer: settings.signer.address(),
-            step_functions: aws_sdk_sfn::Client::new(&aws),
+            engine,
             queues: aws_sdk_sqs::Client::new(&aws),
             poll_interval: settings.poll_interval,
             arrived: Notify::new(),
