@@ -127,6 +127,8 @@ pub enum IdentityCommand {
     Renew(Renew),
     /// Let another account register states and ends of this one's runs, or no longer.
     Delegate(Delegate),
+    /// Let another account request transitions of one run, or of all runs, or no longer. Of a model's runs: `deploy --participant`.
+    Participant(Participant),
     /// Name the account that may revoke certificates when this one's key is lost or stolen. Then only that account can name another.
     Guardian(Guardian),
     /// Revoke a certificate, or all that this account ever bound or binds.
@@ -161,6 +163,19 @@ pub struct Delegate {
     #[arg(long)]
     pub instance: Option<InstanceId>,
     /// Take the right back.
+    #[arg(long)]
+    pub withdraw: bool,
+}
+
+/// Options of `identity participant`.
+#[derive(Debug, Args)]
+pub struct Participant {
+    /// The participant.
+    pub account: Address,
+    /// Of this run alone [default: of all runs of all models].
+    #[arg(long)]
+    pub instance: Option<InstanceId>,
+    /// Take the right back; for all runs, what it has by deployments too.
     #[arg(long)]
     pub withdraw: bool,
 }

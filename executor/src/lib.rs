@@ -37,6 +37,7 @@ mod metric;
 mod model_settings;
 pub mod open;
 mod pace;
+pub mod participant;
 pub mod plan;
 pub mod protocol_document;
 pub mod publication;

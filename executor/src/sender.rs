@@ -10,6 +10,7 @@ use alloy::{
     providers::{DynProvider, Provider},
 };
 use eyre::{Report, WrapErr, bail, ensure, eyre};
+use sqlx::PgPool;
 
 use crate::{
     chain::{Chain, Quote, SignError, Signed},
@@ -60,6 +61,11 @@ impl Sender {
     /// The key.
     pub fn key(&self) -> &Key {
         &self.key
+    }
+
+    /// Where what it sends is stored before.
+    pub(crate) fn database(&self) -> Option<&PgPool> {
+        self.store.as_ref().map(|store| &store.pool)
     }
 
     /// Who sends, and pays.

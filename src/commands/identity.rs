@@ -15,7 +15,7 @@ use runproof_executor::{
 };
 
 use crate::{
-    cli::{Bind, Delegate, Guardian, IdentityCommand, Renew, Revoke},
+    cli::{Bind, Delegate, Guardian, IdentityCommand, Participant, Renew, Revoke},
     config::Config,
     observed::nodes,
     roles,
@@ -32,6 +32,7 @@ pub async fn run(config: &Config, command: &IdentityCommand) -> Result<()> {
         IdentityCommand::Bind(bound) => bind(config, bound).await,
         IdentityCommand::Renew(renewed) => renew(config, renewed).await,
         IdentityCommand::Delegate(right) => delegate(config, right).await,
+        IdentityCommand::Participant(right) => participant(config, right).await,
         IdentityCommand::Guardian(named) => guardian(config, named).await,
         IdentityCommand::Revoke(revoked) => revoke(config, revoked).await,
     }
@@ -115,6 +116,14 @@ async fn delegate(config: &Config, right: &Delegate) -> Result<()> {
     let instance = right.instance.map_or(B256::ZERO, |one| one.0);
     let call = abi::setDelegateCall { instance, delegate: right.account, allowed: !right.withdraw };
     transact(config, &roles::sender(config).await?, call).await
+}
+
+async fn participant(config: &Config, right: &Participant) -> Result<()> {
+    let sender = roles::sender(config).await?;
+    let registry = config.chain.registry;
+    let transaction = sender.set_participant(registry, right.account, right.instance, !right.withdraw).await?;
+    println!("done in transaction {transaction}");
+    Ok(())
 }
 
 async fn guardian(config: &Config, named: &Guardian) -> Result<()> {

@@ -9,11 +9,11 @@ use crate::{
     masked::mask,
 };
 
-const WAITING: &str = "Approve";
+pub const WAITING: &str = "Approve";
 
 /// How a task's token is handed over. The first emulator serves no activities.
 #[derive(Clone, Copy)]
-enum By {
+pub enum By {
     Queue,
     Activity,
 }
@@ -27,7 +27,7 @@ impl By {
     }
 
     /// A state that waits for a client, with these fields besides.
-    async fn waiting_state(self, name: &str, fields: Value) -> Value {
+    pub async fn waiting_state(self, name: &str, fields: Value) -> Value {
         let mut context = json!({
             "executionArn.$": "$$.Execution.Id", "stateName.$": "$$.State.Name", "enteredTime.$": "$$.State.EnteredTime"});
         let (resource, parameters) = match self {
@@ -63,16 +63,16 @@ async fn activity(name: &str) -> String {
 }
 
 /// A world with a run that waits for a client, who is its issuer, and the roles that serve it.
-struct Waiting {
-    world: World,
+pub struct Waiting {
+    pub world: World,
     _roles: [Role; 2],
     operations: u16,
-    instance: InstanceId,
+    pub instance: InstanceId,
 }
 
 impl Waiting {
     /// `fields` are added to the state that waits; `rest` are the other states.
-    async fn start(by: By, fields: Value, rest: Value) -> Self {
+    pub async fn start(by: By, fields: Value, rest: Value) -> Self {
         let world = by.world().await;
         // Whose tokens are asked for all the same.
         mask(&world);
@@ -129,7 +129,12 @@ impl Waiting {
 
     /// Asks the site to complete the state; whether that is accepted, and what is told.
     async fn request(&self, payload: &str) -> (bool, String) {
-        let instance = self.instance.to_string();
+        self.request_of(self.instance, payload).await
+    }
+
+    /// The same of a state of another run.
+    pub async fn request_of(&self, instance: InstanceId, payload: &str) -> (bool, String) {
+        let instance = instance.to_string();
         let arguments = ["request-transition", &instance, "--sequence", "0", "--payload", payload, "--https"];
         let mut command = self.world.command(&[&arguments[..], &[&self.world.site_url]].concat());
         let output = tokio::task::spawn_blocking(move || command.output()).await.expect("it runs").expect("it runs");

@@ -28,6 +28,7 @@ mod nodes;
 mod operations;
 mod page;
 mod paper_run;
+mod participants;
 mod private;
 mod publication;
 mod quarantine;

@@ -12,7 +12,7 @@ use super::{
     inbox::{self, Answer, Decision, Request},
     leaving::leaving,
     model::waiting_states,
-    participation::Participation,
+    participation::Named,
     rules::Refusal,
     waiting::{self, Found},
 };
@@ -102,10 +102,13 @@ impl Requests {
         .await?;
         let Some(run) = run else { return Ok(Err(Refusal::UnknownInstance)) };
         let registry = InstanceRegistry::new(self.registry.address, &self.provider);
-        let named = Participation::read(&registry, self.issuer, instance, requester).await;
+        let named = Named::read(&registry, &self.database, self.issuer, instance, requester).await;
         // Who asks accepts: the contract demanded that of a request on chain, and a signed one says so by itself.
-        let named = named.wrap_err("the contract could not be asked for the right to request")?;
-        Ok(named.map(|_| run).ok_or(Refusal::NotParticipant(requester)))
+        Ok(match named.wrap_err("the right to request could not be looked up")? {
+            Named::ForRun | Named::ForModel => Ok(run),
+            Named::ForOtherModels => Err(Refusal::OtherModel(requester)),
+            Named::Nowhere => Err(Refusal::NotParticipant(requester)),
+        })
     }
 
     async fn match_task(&self, request: &Request, execution_arn: &str, model: &[u8]) -> eyre::Result<Judgement> {

@@ -20,6 +20,11 @@ pub enum Refusal {
     /// A stranger asks.
     #[error("{0} is not a participant of this instance: its issuer has to grant that in the contract")]
     NotParticipant(Address),
+    /// A participant of other runs asks.
+    #[error(
+        "{0} is a participant of other models' runs, not of this one's: its issuer has to deploy the model with it, or to name it for this run"
+    )]
+    OtherModel(Address),
     /// Nothing waits any more.
     #[error("the run has ended ({0})")]
     Ended(String),

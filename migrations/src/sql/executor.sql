@@ -143,11 +143,11 @@ from (
 ) live
 left join lateral (select upper(part) as count from unnest(live.states) part where lower(part) = 0) prefix on true;
 
--- Who may request transitions of a model's runs; granted in the contract.
+-- Who may request transitions of a model's runs; granted in the contract, which knows only one run or all.
 create table executor.participant (
-    model_id   bytea not null references executor.model,
+    model_id   bytea references executor.model,        -- null: of all models
     account    bytea not null check (length(account) = 20),
-    primary key (model_id, account)
+    unique nulls not distinct (model_id, account)
 );
 
 -- Tasks that wait for a client. The token is what AWS takes as proof of the right to complete it.
