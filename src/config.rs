@@ -1,5 +1,6 @@
 //! One configuration file, with environment overrides: `RUNPROOF_CHAIN__RPC_URL` sets `rpc_url` of `[chain]`.
 
+mod secret;
 mod sections;
 
 use std::path::Path;
@@ -9,6 +10,7 @@ use figment::{
     Figment,
     providers::{Env, Format, Serialized, Toml},
 };
+pub use secret::Secret;
 pub use sections::*;
 use serde::{Deserialize, Serialize};
 
@@ -17,6 +19,9 @@ pub const DEFAULT_FILE: &str = "runproof.toml";
 
 /// Name of the source that `[chain]` describes.
 pub const MAIN: &str = "main";
+
+/// Gas that a transaction may use at most, 2^24: <https://eips.ethereum.org/EIPS/eip-7825>.
+const MAX_GAS: u64 = 1 << 24;
 
 /// All settings. Roles read their own section and what they share.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
@@ -72,9 +77,13 @@ impl Config {
             "there is no configuration file {}: copy runproof.example.toml, or start `runproof stack`, which writes one",
             file.display()
         );
-        let said = Figment::new()
-            .merge(Toml::file(file))
-            .merge(Env::prefixed("RUNPROOF_").filter(|key| key.as_str().contains("__")).split("__"));
+        let written = Figment::from(Toml::file(file));
+        ensure!(
+            !written.contains("identity.private_key"),
+            "`private_key` of [identity] is in {}: a key in plain text is taken from RUNPROOF_IDENTITY__PRIVATE_KEY alone, for development; else use the keystore or `kms_key`",
+            file.display()
+        );
+        let said = written.merge(Env::prefixed("RUNPROOF_").filter(|key| key.as_str().contains("__")).split("__"));
         let all = Figment::from(Serialized::defaults(Self::default())).merge(&said);
         let mut config: Self = all.extract().wrap_err_with(|| {
             format!(
@@ -87,6 +96,11 @@ impl Config {
         config.identity.folder = base.join(&config.identity.folder);
         config.api.certificate = config.api.certificate.map(|path| base.join(path));
         config.api.key = config.api.key.map(|path| base.join(path));
+        ensure!(
+            config.executor.max_gas <= MAX_GAS,
+            "`max_gas` of [executor] is {}, and no transaction may use more than {MAX_GAS} (2^24, EIP-7825): nodes would refuse it",
+            config.executor.max_gas
+        );
         config.check_sources()?;
         Ok(config)
     }

@@ -45,8 +45,8 @@ pub async fn key(config: &Config) -> Result<Key> {
         (Some(_), Some(_)) => bail!("`kms_key` and `private_key` are both set: remove one of them"),
         (Some(name), None) => Key::kms(&roles::aws_settings(&config.aws)?, name).await,
         (None, Some(key)) => {
-            tracing::warn!("the key is taken from the configuration in plain text: for development only");
-            let signer = key.parse::<PrivateKeySigner>();
+            tracing::warn!("the key is taken from the environment in plain text: for development only");
+            let signer = key.reveal().parse::<PrivateKeySigner>();
             Ok(signer.wrap_err("`private_key` is not a key: give 32 bytes in hexadecimal")?.into())
         }
         (None, None) => Ok(identity::load(&identity.folder.join(KEYSTORE), password(config)?)?.into()),
@@ -153,9 +153,10 @@ pub fn generated(config: &Config) -> CertificateSource {
 }
 
 fn password(config: &Config) -> Result<&str> {
+    let password = config.identity.password.reveal();
     ensure!(
-        !config.identity.password.is_empty(),
+        !password.is_empty(),
         "the keystore needs a password: set RUNPROOF_IDENTITY__PASSWORD, or `password` of [identity]"
     );
-    Ok(&config.identity.password)
+    Ok(password)
 }

@@ -9,6 +9,8 @@ use runproof_indexer::endpoints::Role;
 use serde::{Deserialize, Serialize};
 use url::Url;
 
+use super::Secret;
+
 /// The chain and the contracts on it.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -172,11 +174,13 @@ pub struct Identity {
     /// Folder of the keystore and the certificate.
     pub folder: PathBuf,
     /// Opens the keystore; better set by `RUNPROOF_IDENTITY__PASSWORD`.
-    pub password: String,
+    #[serde(skip_serializing)]
+    pub password: Secret,
     /// Id, ARN or alias of a key in AWS KMS, instead of a keystore.
     pub kms_key: Option<String>,
-    /// A private key, 32 bytes in hexadecimal, instead of a keystore: by `RUNPROOF_IDENTITY__PRIVATE_KEY`, for development only.
-    pub private_key: Option<String>,
+    /// A private key, 32 bytes in hexadecimal, instead of a keystore: by `RUNPROOF_IDENTITY__PRIVATE_KEY` alone, for development only.
+    #[serde(skip_serializing)]
+    pub private_key: Option<Secret>,
     /// ENS name that leads to the site, such as `company.eth`.
     pub ens_name: Option<String>,
     /// Host names and addresses for a generated certificate.
@@ -187,7 +191,7 @@ impl Default for Identity {
     fn default() -> Self {
         Self {
             folder: "identity".into(),
-            password: String::new(),
+            password: Secret::default(),
             kms_key: None,
             private_key: None,
             ens_name: None,

@@ -58,11 +58,7 @@ pub fn configure(stack: &Stack, data: &Path) -> Result<(Config, PathBuf)> {
             secret_access_key: Some(at.aws_secret_access_key),
             ..Aws::default()
         },
-        identity: Identity {
-            password: PASSWORD.into(),
-            ens_name: Some(format!("{LABEL}.{PARENT_NAME}")),
-            ..Identity::default()
-        },
+        identity: Identity { ens_name: Some(format!("{LABEL}.{PARENT_NAME}")), ..Identity::default() },
         site: Site::default(),
         publication: None,
         verifier: Verifier { allow_private_addresses: true, recheck_interval_s: 30 },
@@ -70,8 +66,11 @@ pub fn configure(stack: &Stack, data: &Path) -> Result<(Config, PathBuf)> {
         ..Config::default()
     };
     let file = data.join("runproof.toml");
-    let text = toml::to_string(&config).wrap_err("the configuration cannot be written as TOML")?;
-    fs::write(&file, text).wrap_err_with(|| format!("{} cannot be written", file.display()))?;
+    let mut settings = toml::Table::try_from(&config).wrap_err("the configuration cannot be written as TOML")?;
+    // A secret is not written with the others.
+    let identity = settings.get_mut("identity").and_then(toml::Value::as_table_mut).ok_or_eyre("no [identity]")?;
+    identity.insert("password".into(), PASSWORD.into());
+    fs::write(&file, settings.to_string()).wrap_err_with(|| format!("{} cannot be written", file.display()))?;
     Ok((Config::load(&file)?, file))
 }
 

@@ -58,6 +58,28 @@ fn a_setting_that_does_not_exist_is_named() {
 }
 
 #[test]
+fn a_key_in_the_file_and_more_gas_than_a_transaction_may_use_are_refused_and_no_secret_is_told() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = folder.path().join("runproof.toml");
+    let told = |text: &str, environment: &[(&str, &str)]| {
+        std::fs::write(&file, text).expect("a file");
+        let (succeeded, told) = output(&["--config", &file.to_string_lossy(), "identity", "show"], environment);
+        assert!(!succeeded, "{told}");
+        told
+    };
+    let refused = told("[identity]\nprivate_key = \"0xc0ffee\"\n", &[]);
+    assert!(refused.contains("RUNPROOF_IDENTITY__PRIVATE_KEY alone") && !refused.contains("c0ffee"), "{refused}");
+    let refused = told("[executor]\nmax_gas = 16777217\n", &[]);
+    assert!(refused.contains("`max_gas` of [executor] is 16777217") && refused.contains("EIP-7825"), "{refused}");
+    let taken = told("[executor]\nmax_gas = 16777216\n", &[("RUNPROOF_IDENTITY__PASSWORD", "open sesame")]);
+    assert!(taken.contains("there is no keystore") && !taken.contains("sesame"), "{taken}");
+    let refused = told("", &[("RUNPROOF_IDENTITY__PASSWORD", "12345")]);
+    assert!(refused.contains("put a number in quotation marks") && !refused.contains("12345"), "{refused}");
+    let refused = told("", &[("RUNPROOF_IDENTITY__PRIVATE_KEY", "c0ffee")]);
+    assert!(refused.contains("is not a key") && !refused.contains("c0ffee"), "{refused}");
+}
+
+#[test]
 fn what_is_away_is_named_with_what_to_do() {
     let postgres = format!("postgres://nobody@127.0.0.1:{}/nothing", free_port());
     let (succeeded, told) = output(&["migrate"], &[("RUNPROOF_POSTGRES__URL", &postgres)]);
