@@ -113,6 +113,7 @@ pub async fn site(config: &Config, token: CancellationToken) -> Result<()> {
             issuer: settings.signer.address(),
             registry: registry(config).await?,
             public_url: settings.public_url,
+            stored: settings.publication.is_some(),
         },
         certificate: config.identity.folder.join(CERTIFICATE),
         key: config.identity.folder.join(KEY),

@@ -49,6 +49,7 @@ impl Executor {
             issuer: chain.issuer,
             registry: chain.registry,
             public_url: settings.public_url.clone(),
+            stored: settings.publication.is_some(),
         };
         let publication = Publication::open(&settings, documents).await?.map(Arc::new);
         Ok(Self { settings: Arc::new(settings), pool, chain, engine, publication, epoch: None })

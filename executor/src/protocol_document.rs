@@ -1,29 +1,24 @@
 //! An instance's protocol as it is published, from the executor's rows: a row stands from the moment its transaction is stored, before it is sent.
 
-use alloy::primitives::{Address, B256};
+use alloy::primitives::B256;
 use runproof_protocol::{
     InstanceId, ModelId, StateId,
-    documents::{InstanceProtocol, ProtocolRow, REGISTER_STATE, Termination, bare_address, bare_hash},
-    head::Registry,
+    documents::{
+        InstanceProtocol, MOST_STATE_DOCUMENTS, ProtocolRow, REGISTER_STATE, Termination, bare_address, bare_hash,
+    },
     trace::Entry,
 };
-use sqlx::PgPool;
 
-use crate::sight::parse_outcome;
+use crate::{sight::parse_outcome, site::Documents};
 
-/// The protocol of an instance, as far as it is registered or about to be; `None` if there is none. `public_url` has no trailing slash.
+/// The protocol of an instance, as far as it is registered or about to be; `None` if there is none.
 ///
 /// # Errors
 /// The database does not answer.
-pub async fn instance_protocol(
-    pool: &PgPool,
-    registry: Registry,
-    issuer: Address,
-    public_url: &str,
-    instance: InstanceId,
-) -> eyre::Result<Option<InstanceProtocol>> {
+pub async fn instance_protocol(site: &Documents, instance: InstanceId) -> eyre::Result<Option<InstanceProtocol>> {
+    let public_url = &site.public_url;
     // One snapshot for all rows.
-    let mut sql = pool.begin_with("begin isolation level repeatable read read only").await?;
+    let mut sql = site.database.begin_with("begin isolation level repeatable read read only").await?;
     let found: Option<InstanceRow> = sqlx::query_as(
         "select model_id, ordinal, ended_as, events_hash, exists(select from executor.history_event e where e.instance_id = i.instance_id)
          from executor.instance i where instance_id = $1",
@@ -62,13 +57,13 @@ pub async fn instance_protocol(
         trace_data: format!("{public_url}/{instance}/trace.json"),
         events_data: has_events.then(|| format!("{public_url}/{instance}/events.json")),
         events_hash: events_hash.filter(|_| termination.is_some()).map(hex::encode),
-        registry,
-        issuer,
+        registry: site.registry,
+        issuer: site.issuer,
         ordinal: ordinal as u64,
         termination,
         instance_protocol: rows
             .into_iter()
-            .map(|row| protocol_row(row, instance, issuer, public_url))
+            .map(|row| protocol_row(row, instance, site))
             .collect::<eyre::Result<_>>()?,
     }))
 }
@@ -83,17 +78,19 @@ type StateRow = (i64, Vec<u8>, String, Option<String>, i64, Option<i64>, i64, Ve
 /// States in all, transaction, block, its time.
 type Sealed = (i64, Vec<u8>, Option<i64>, Option<i64>);
 
-fn protocol_row(row: StateRow, instance: InstanceId, issuer: Address, public_url: &str) -> eyre::Result<ProtocolRow> {
+fn protocol_row(row: StateRow, instance: InstanceId, site: &Documents) -> eyre::Result<ProtocolRow> {
+    let public_url = &site.public_url;
     let (sequence, id, name, part, entered_at_ms, predecessor, batch, hash, block_nr, timestamp, disclosed) = row;
     let state = StateId::try_from(&id[..])?;
+    let has_document = !site.stored || sequence < MOST_STATE_DOCUMENTS as i64;
     Ok(ProtocolRow {
         event_type: REGISTER_STATE.into(),
         state_hash: state,
         timestamp: timestamp.map(|seconds| seconds as u64),
         block_nr: block_nr.map(|number| number as u64),
-        client_address: bare_address(issuer),
+        client_address: bare_address(site.issuer),
         transaction_hash: bare_hash(B256::try_from(&hash[..])?),
-        state_data: format!("{public_url}/{state}.json"),
+        state_data: has_document.then(|| format!("{public_url}/{state}.json")),
         input_data: disclosed.then(|| format!("{public_url}/{instance}/disclosures/{sequence}.json")),
         sequence: sequence as u64,
         predecessor: predecessor.map(u32::try_from).transpose()?,

@@ -55,6 +55,7 @@ impl Site {
                 issuer: ISSUER,
                 registry: REGISTRY,
                 public_url: url.clone(),
+                stored: false,
             },
             certificate: folder.path().join(certificate::CERTIFICATE),
             key: folder.path().join(certificate::KEY),

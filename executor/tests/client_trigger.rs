@@ -80,6 +80,7 @@ impl World {
                 issuer: address,
                 registry: Registry { chain_id: endpoints.chain_id, address: registry },
                 public_url: site_url.clone(),
+                stored: false,
             },
             certificate: home.join(certificate::CERTIFICATE),
             key: home.join(certificate::KEY),

@@ -185,8 +185,9 @@ pub struct ProtocolRow {
     pub client_address: String,
     /// Transaction, lower-case hex without `0x`.
     pub transaction_hash: String,
-    /// URL of the state's document.
-    pub state_data: String,
+    /// URL of the state's document; absent where a static host serves the run, for states after the first [`MOST_STATE_DOCUMENTS`]: the trace says the same.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub state_data: Option<String>,
     /// URL of the [disclosure](crate::commitment::Disclosure) of its input, if the model is private and that was disclosed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub input_data: Option<String>,

@@ -21,9 +21,10 @@ use object_store::{
 use runproof_contracts::InstanceRegistry;
 use runproof_protocol::{
     InstanceId, StateId,
-    documents::InstanceProtocol,
+    documents::{InstanceProtocol, MOST_STATE_DOCUMENTS},
     verdict::{InputSeen, Verdict},
 };
+use serde_json::{Map, Value, json};
 use tokio::task::AbortHandle;
 
 use crate::{
@@ -98,6 +99,43 @@ fn nothing_is_registered_before_its_documents_stand_whenever_the_executor_dies()
         passed(&world, instance).await;
         host.abort();
         what_is_published_is_what_the_site_serves(&world, instance, &objects).await;
+    });
+}
+
+#[test]
+fn every_link_of_a_long_run_leads_to_a_document_that_stands() {
+    const LONG: usize = MOST_STATE_DOCUMENTS + 3;
+    harness::run(async {
+        let world = World::new().await;
+        let folder = world.config().with_file_name("published");
+        configure(&world, &format!("file://{}", folder.display()), "[chain]");
+        let state = |number: usize| json!({"Type": "Pass", "Next": format!("S{}", number + 1)});
+        let states = (1..LONG).map(|number| (format!("S{number}"), state(number)));
+        let states: Map<String, Value> = states.chain([(format!("S{LONG}"), json!({"Type": "Succeed"}))]).collect();
+        let model = world.file("long.asl.json", json!({"StartAt": "S1", "States": states}).to_string());
+        world.runproof(&["deploy", &model.to_string_lossy(), "--name", &world.name]).await;
+        let told = world.runproof(&["run", &world.name]).await;
+        let execution = told.split_whitespace().last().expect("an ARN");
+        let told = world.runproof(&["follow", execution, "--once"]).await;
+        let instance: InstanceId = told.split_whitespace().last().expect("an id").parse().expect("an id");
+
+        let protocol = std::fs::read(folder.join(format!("{instance}.json"))).expect("the protocol stands");
+        let protocol: InstanceProtocol = serde_json::from_slice(&protocol).expect("a protocol");
+        assert_eq!(protocol.instance_protocol.len(), LONG);
+        let (first, later) = protocol.instance_protocol.split_at(MOST_STATE_DOCUMENTS);
+        assert!(later.iter().all(|row| row.state_data.is_none()));
+        let links = first.iter().map(|row| row.state_data.as_ref().expect("a link"));
+        for link in links.chain([&protocol.model_data, &protocol.instance_data, &protocol.trace_data]) {
+            let name = link.strip_prefix(&format!("{}/", world.site_url)).expect("of the site");
+            assert!(folder.join(name).is_file(), "{name}");
+        }
+        let _site = world.start(&["site"]);
+        let verdict = eventually("the run is verified", async || {
+            let (verdict, passed) = world.verify(instance, &[]).await;
+            passed.then_some(verdict)
+        })
+        .await;
+        assert_eq!(verdict.states.len(), LONG);
     });
 }
 

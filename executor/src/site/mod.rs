@@ -33,6 +33,8 @@ pub struct Documents {
     pub registry: Registry,
     /// Base of the URLs in documents, without trailing slash.
     pub public_url: String,
+    /// Whether they are stored for a static host too, which has those of a run's first states alone.
+    pub stored: bool,
 }
 
 /// What a site serves, and how.

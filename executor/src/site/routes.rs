@@ -94,9 +94,8 @@ async fn content_addressed(
     if let Some(bytes) = documents::model(database, instance.as_slice()).await? {
         return Ok(bytes_document(&asked, name, Lifetime::Immutable, bytes));
     }
-    let protocol =
-        protocol_document::instance_protocol(database, site.registry, site.issuer, &site.public_url, instance);
-    let bytes = serde_json::to_vec(&protocol.await?.ok_or(Failure::NotFound)?)?;
+    let protocol = protocol_document::instance_protocol(&site, instance).await?;
+    let bytes = serde_json::to_vec(&protocol.ok_or(Failure::NotFound)?)?;
     Ok(bytes_document(&asked, &hex::encode(sha256(&bytes)), Lifetime::Changing, bytes))
 }
 

@@ -90,7 +90,7 @@ fn row(state: RegisteredState) -> ProtocolRow {
         block_nr: Some(state.block_number),
         client_address: bare_address(ISSUER),
         transaction_hash: bare_hash(state.transaction_hash),
-        state_data: String::new(),
+        state_data: None,
         input_data: None,
         sequence: state.sequence,
         predecessor: state.predecessor,

@@ -315,7 +315,7 @@ impl Issuer {
             block_nr: receipt.block_number,
             client_address: bare_address(issuer),
             transaction_hash: bare_hash(receipt.transaction_hash),
-            state_data: format!("{}/{}.json", self.site.url, state.id),
+            state_data: Some(format!("{}/{}.json", self.site.url, state.id)),
             input_data: None,
             sequence: state.sequence,
             predecessor: default_predecessor(state.sequence),
