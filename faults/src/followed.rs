@@ -14,6 +14,7 @@ use tokio::process::Command;
 use crate::{
     aws_proxy::AwsProxy,
     ground::Ground,
+    hints::Hints,
     miner::Miner,
     process::Role,
     registered::differences,
@@ -47,14 +48,23 @@ impl<'a> Followed<'a> {
     pub(crate) async fn new(ground: &'a Ground, random: &mut StdRng, model: &Value) -> Result<Self> {
         let world = World::new(ground).await?;
         let (engine, name) = (ground.engine().await?.sdk_config(), world.name.clone());
-        Self::on(world, random, engine, &name, &model.to_string()).await
+        Self::on(world, random, engine, &name, &model.to_string(), "").await
+    }
+
+    /// The same, with hints of its executions, which the executor takes.
+    pub(crate) async fn hinted(ground: &'a Ground, random: &mut StdRng, model: &Value) -> Result<(Self, Hints)> {
+        let world = World::new(ground).await?;
+        let (engine, name) = (ground.engine().await?.sdk_config(), world.name.clone());
+        let hints = Hints::new(engine, &name).await?;
+        let setting = format!("hint_queue_url = \"{}\"\n", hints.url);
+        Ok((Self::on(world, random, engine, &name, &model.to_string(), &setting).await?, hints))
     }
 
     /// An execution that is told of, and does not really run.
     pub(crate) async fn recorded(ground: &'a Ground, random: &mut StdRng, url: &str, told: &Recording) -> Result<Self> {
         let engine = ground.engine().await?.sdk_config().to_builder().endpoint_url(url).build();
         let name = told.state_machine_arn.rsplit(':').next().unwrap_or_default();
-        Self::on(World::new(ground).await?, random, &engine, name, &told.definition).await
+        Self::on(World::new(ground).await?, random, &engine, name, &told.definition, "").await
     }
 
     async fn on(
@@ -63,14 +73,17 @@ impl<'a> Followed<'a> {
         engine: &SdkConfig,
         name: &str,
         definition: &str,
+        setting: &str,
     ) -> Result<Self> {
         let issuer = keystore::create(&world.folder.join("identity"), PASSWORD)?.address();
         let chain = world.chain()?;
         chain.fund(issuer, U256::from(10).pow(U256::from(20))).await?;
         let url = engine.endpoint_url().ok_or_eyre("an engine has a URL")?.to_owned();
         let proxy = AwsProxy::start(url, StdRng::seed_from_u64(random.random())).await?;
-        let sections =
-            format!("[identity]\npassword = \"{PASSWORD}\"\n[aws]\nendpoint_url = \"{}\"\n{SECTIONS}", proxy.url());
+        let sections = format!(
+            "[identity]\npassword = \"{PASSWORD}\"\n[aws]\nendpoint_url = \"{}\"\n{SECTIONS}{setting}",
+            proxy.url()
+        );
         world.detour(&Detours { sections, ..Detours::default() })?;
         let miner = Miner::start(chain.provider().clone(), StdRng::seed_from_u64(random.random()));
         let through = engine.to_builder().endpoint_url(proxy.url()).build();
@@ -130,6 +143,15 @@ impl<'a> Followed<'a> {
             Ok(found.status.as_str() != "RUNNING")
         };
         self.world.until("the execution ends", stopped).await
+    }
+
+    /// Waits until an execution has ended, as it is and not as the proxy tells it.
+    pub(crate) async fn ended(&self, arn: &str) -> Result<()> {
+        let ended = || async {
+            let found = self.engine.describe_execution().execution_arn(arn).send().await?;
+            Ok(found.status.as_str() != "RUNNING")
+        };
+        self.world.until("the execution ends", ended).await
     }
 
     /// Waits until so many events are captured, of all executions together.

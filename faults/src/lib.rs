@@ -9,6 +9,7 @@ mod aws_redrive;
 mod disk;
 mod followed;
 mod ground;
+mod hints;
 mod kafka_proxy;
 mod line;
 mod lines;

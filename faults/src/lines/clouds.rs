@@ -11,14 +11,15 @@ use runproof_stack::{Pace, Recorded, Recording};
 use serde_json::{Value, json};
 
 use super::p99;
-use crate::{aws_proxy::Manners, followed::Followed, ground::Ground, line::Outcome};
+use crate::{aws_proxy::Manners, followed::Followed, ground::Ground, hints::Hints, line::Outcome};
 
 /// The execution's start and its end.
 const EVENTS_AROUND: u64 = 2;
 const EVENTS_A_STATE: u64 = 2;
 /// Events of a long history that come after later ones.
 const HOLES: u64 = 50;
-/// An execution that is followed is looked at so often at least, and each look takes its time.
+/// An execution that stood still for three seconds is looked at after a tenth of that at the latest; the look itself, beside whatever else runs here, and
+/// the transaction of Postgres take the rest.
 const ONE_LOOK: Duration = Duration::from_millis(1_500);
 
 fn read(count: &AtomicU64) -> u64 {
@@ -82,7 +83,7 @@ pub(crate) async fn throttled(ground: &Ground, random: &mut StdRng, times: u64) 
 
 /// Line 32.
 pub(crate) async fn stale(ground: &Ground, random: &mut StdRng, times: u64) -> Result<Outcome> {
-    let runs = Followed::new(ground, random, &waits()).await?;
+    let (runs, mut hints) = Followed::hinted(ground, random, &waits()).await?;
     let executor = runs.follow()?;
     let mut outcome = Outcome::default();
     let mut arns = Vec::new();
@@ -91,6 +92,9 @@ pub(crate) async fn stale(ground: &Ground, random: &mut StdRng, times: u64) -> R
         runs.proxy.behave(Manners { stale, ..Manners::default() });
         let arn = runs.start(&format!("run-{}", outcome.tried), &json!({})).await?;
         outcome.tried += 1;
+        hints.tell(random, &arn, "RUNNING").await?;
+        runs.ended(&arn).await?;
+        hints.tell(random, &arn, "SUCCEEDED").await?;
         runs.sealed(outcome.tried, &executor).await?;
         arns.push(arn);
     }
@@ -110,7 +114,10 @@ pub(crate) async fn stale(ground: &Ground, random: &mut StdRng, times: u64) -> R
         outcome.broken.push(format!("an end was captured {late} ms after it came"));
     }
     let stale = read(&runs.proxy.counts().stale);
-    outcome.figure = format!("{stale} answers of some time ago, end captured after {late} ms (p99)");
+    let Hints { dropped, doubled, .. } = hints;
+    outcome.figure = format!(
+        "{stale} answers of some time ago, {dropped} hints dropped, {doubled} doubled, end captured after {late} ms (p99)"
+    );
     executor.kill().await?;
     runs.end().await;
     Ok(outcome)
