@@ -11,7 +11,7 @@ use super::{
     DELIVERY, Requests,
     inbox::{self, Answer, Decision, Request},
     leaving::leaving,
-    model::waiting_states,
+    model::{hands_token_elsewhere, waiting_states},
     participation::Named,
     rules::Refusal,
     waiting::{self, Found},
@@ -118,7 +118,9 @@ impl Requests {
             state.bind(request.instance.as_slice()).bind(request.sequence).fetch_optional(&self.database).await?;
         let Some((name, entered)) = state else { return Ok(wait(request)) };
         if !waiting_states(model).iter().any(|state| state.name == name) {
-            return Ok(Judgement::Refuse(Refusal::NotWaiting(name)));
+            let elsewhere = hands_token_elsewhere(model, &name);
+            let refusal = if elsewhere { Refusal::TokenElsewhere } else { Refusal::NotWaiting };
+            return Ok(Judgement::Refuse(refusal(name)));
         }
         if let Some(refusal) = self.left(request.instance, entered).await? {
             return Ok(Judgement::Refuse(refusal));

@@ -42,15 +42,33 @@ pub fn waiting_states(model: &[u8]) -> Vec<WaitingState> {
     found
 }
 
+/// Whether this state waits for somebody whose token goes elsewhere than to a queue: to a Lambda function, a topic, another service.
+pub fn hands_token_elsewhere(model: &[u8], name: &str) -> bool {
+    let Ok(machine) = serde_json::from_slice(model) else { return false };
+    let mut elsewhere = false;
+    visit(&machine, &mut |state_name, state| {
+        let resource = state.get("Resource").and_then(Value::as_str).unwrap_or_default();
+        elsewhere |= state_name == name && resource.ends_with(".waitForTaskToken") && !resource.ends_with(QUEUE);
+    });
+    elsewhere
+}
+
 fn collect(machine: &Value, found: &mut Vec<WaitingState>) {
+    visit(machine, &mut |name, state| {
+        if let Some(source) = source(state) {
+            found.push(WaitingState { name: name.to_owned(), source, heartbeat: heartbeat(state) });
+        }
+    });
+}
+
+/// All states of a machine, those within Map and Parallel too.
+fn visit(machine: &Value, each: &mut impl FnMut(&str, &Value)) {
     let states = machine.get("States").and_then(Value::as_object);
     for (name, state) in states.into_iter().flatten() {
-        if let Some(source) = source(state) {
-            found.push(WaitingState { name: name.clone(), source, heartbeat: heartbeat(state) });
-        }
+        each(name, state);
         let branches = state.get("Branches").and_then(Value::as_array).into_iter().flatten();
         for inner in branches.chain(state.get("Iterator")).chain(state.get("ItemProcessor")) {
-            collect(inner, found);
+            visit(inner, each);
         }
     }
 }
@@ -125,6 +143,18 @@ mod tests {
         }});
         let approve = || Some(TokenSource::Activity("approve".into()));
         assert_eq!(found(&model), [("A".to_owned(), approve()), ("D".to_owned(), approve())]);
+    }
+
+    #[test]
+    fn tokens_that_go_to_other_services_are_told_from_states_that_do_not_wait() {
+        let task = |resource: &str| json!({"Type": "Task", "Resource": format!("arn:aws:states:::{resource}")});
+        let model = json!({"States": {
+            "A": task("lambda:invoke.waitForTaskToken"), "B": task("sqs:sendMessage.waitForTaskToken"), "C": task("lambda:invoke"),
+            "D": {"Type": "Parallel", "Branches": [{"States": {"E": task("sns:publish.waitForTaskToken")}}]},
+        }})
+        .to_string();
+        let elsewhere = ["A", "B", "C", "D", "E"].map(|name| hands_token_elsewhere(model.as_bytes(), name));
+        assert_eq!(elsewhere, [true, false, false, false, true]);
     }
 
     #[test]

@@ -34,6 +34,11 @@ pub enum Refusal {
     /// A state that does not wait.
     #[error("state `{0}` does not wait for a client")]
     NotWaiting(String),
+    /// A state whose token the executor does not get.
+    #[error(
+        "state `{0}` waits, but its model hands the token to another service than SQS, and the executor completes only tasks whose token it is given: send it by `sqs:sendMessage.waitForTaskToken`, or take an activity"
+    )]
+    TokenElsewhere(String),
     /// Another request was first.
     #[error("the task was completed already")]
     Completed,
