@@ -13,7 +13,7 @@ use eyre::{Report, WrapErr, bail, ensure, eyre};
 use sqlx::PgPool;
 
 use crate::{
-    chain::{Chain, Quote, SignError, Signed},
+    chain::{Chain, SignError, Signed},
     executor::Executor,
     key::Key,
     reconcile::Looks,
@@ -71,14 +71,6 @@ impl Sender {
     /// Who sends, and pays.
     pub fn address(&self) -> Address {
         self.chain.issuer
-    }
-
-    /// What it would cost to send this; signs and sends nothing.
-    ///
-    /// # Errors
-    /// With the contract's own reason if it would refuse.
-    pub async fn quote(&self, to: Address, input: Bytes) -> eyre::Result<Quote> {
-        self.chain.quote_call(to, input).await.map_err(|error| self.not_sent(error))
     }
 
     /// Sends a call and waits until it is included; returns the transaction's hash.

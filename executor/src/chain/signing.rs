@@ -117,15 +117,8 @@ impl Chain {
         if calls.is_empty() {
             return Ok(Quote::default());
         }
-        self.quote_call(self.registry.address, self.contract.multicall(calls).calldata().clone()).await
-    }
-
-    /// What it would cost to make this call of any contract; signs and sends nothing.
-    ///
-    /// # Errors
-    /// [`SignError`].
-    pub async fn quote_call(&self, to: Address, data: Bytes) -> Result<Quote, SignError> {
-        let gas = self.estimate(to, data, self.next_nonce(true).await?).await?;
+        let data = self.contract.multicall(calls).calldata().clone();
+        let gas = self.estimate(self.registry.address, data, self.next_nonce(true).await?).await?;
         let (fee_wei, _) = self.fees((0, 0)).await?;
         Ok(Quote { gas, fee_wei })
     }
