@@ -164,10 +164,10 @@ fn add(object: &mut Value, fields: Value) {
 }
 
 async fn waits_for_longer_than_a_heartbeat(by: By) {
-    let waiting = Waiting::start(by, json!({"HeartbeatSeconds": 1, "TimeoutSeconds": 60}), json!({})).await;
-    // Three in a second.
+    let waiting = Waiting::start(by, json!({"HeartbeatSeconds": 2, "TimeoutSeconds": 60}), json!({})).await;
+    // Three in the two seconds that are allowed.
     let ten = async || waiting.heartbeats().await.filter(|sent| *sent >= 10);
-    eventually("heartbeats are taken for three seconds", ten).await;
+    eventually("heartbeats are taken for six seconds", ten).await;
     assert_eq!(waiting.events(&by.event("TimedOut")).await, 0);
     let (accepted, told) = waiting.request(r#"{"approved": true}"#).await;
     assert!(accepted, "{told}");
