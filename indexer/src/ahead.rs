@@ -16,7 +16,7 @@ const AT_ONCE: usize = 2;
 
 /// A range as it is to be written.
 pub(crate) struct Taken {
-    /// All of its blocks.
+    /// Its blocks, all or the first.
     pub(crate) blocks: Vec<Block>,
     /// What they hold.
     pub(crate) decoded: Decoded,
@@ -26,7 +26,13 @@ pub(crate) struct Taken {
 pub(crate) struct Ahead<'a> {
     source: &'a Source,
     left: RangeInclusive<u64>,
-    reading: VecDeque<AbortOnDropHandle<Result<Taken, IndexError>>>,
+    reading: VecDeque<Reading>,
+}
+
+/// A range that is being read.
+struct Reading {
+    last: u64,
+    taken: AbortOnDropHandle<Result<Taken, IndexError>>,
 }
 
 impl<'a> Ahead<'a> {
@@ -35,16 +41,24 @@ impl<'a> Ahead<'a> {
         Self { source, left: blocks, reading: VecDeque::new() }
     }
 
-    /// The next range, of at most `span` blocks; `None` after the last. After an error nothing more is to be asked for.
+    /// The next range (of one that holds too much, the first blocks), of at most `span` blocks; `None` after the last. After an error nothing more is to be asked for.
     pub(crate) async fn next(&mut self, span: u64) -> Option<Result<Taken, IndexError>> {
         while self.reading.len() < AT_ONCE && !self.left.is_empty() {
             let (first, end) = (*self.left.start(), *self.left.end());
             let last = end.min(first.saturating_add(span.max(1) - 1));
             self.left = last + 1..=end;
-            self.reading.push_back(AbortOnDropHandle::new(tokio::spawn(take(self.source.clone(), first..=last))));
+            let taken = AbortOnDropHandle::new(tokio::spawn(take(self.source.clone(), first..=last)));
+            self.reading.push_back(Reading { last, taken });
         }
-        let taken = self.reading.pop_front()?.await;
-        Some(taken.unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic())))
+        let Reading { last, taken } = self.reading.pop_front()?;
+        let taken = taken.await.unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic()));
+        let read_to = taken.as_ref().ok().and_then(|taken| taken.blocks.last()).map_or(last, |block| block.number);
+        if read_to < last {
+            // There was no room for all of it: what comes after it is not what was begun.
+            self.reading.clear();
+            self.left = read_to + 1..=*self.left.end();
+        }
+        Some(taken)
     }
 }
 

@@ -142,7 +142,7 @@ impl Writer<'_> {
             let batched = behind < AWAITED_BLOCKS && self.unspread < MOST_UNSPREAD;
             let (cursor, batches) = commit::commit(self.pool, &self.cursor, &blocks, &decoded, &head, batched).await?;
             (self.cursor, self.unspread) = (cursor, self.unspread + batches);
-            self.span.answered(decoded.items.len());
+            self.span.answered(blocks.len(), decoded.items.len());
             self.progress.update(&self.cursor, &head, decoded.items.len());
         }
         let restored = self.restore_indexes().await?;

@@ -40,6 +40,7 @@ pub mod receipt;
 mod record;
 pub mod relay;
 mod rewind;
+mod room;
 mod rpc;
 mod settings;
 pub mod source;
@@ -82,6 +83,7 @@ pub async fn run(settings: Settings, token: CancellationToken) -> eyre::Result<(
     let pool = pool(&settings.postgres_url)?;
     let endpoints = settings.endpoints.clone();
     let source = Source::new(endpoints.clone(), settings.registry, settings.kind, settings.strict);
+    let source = source.holding(settings.range_bytes);
     let wake = Arc::new(Notify::new());
     let heads: Vec<_> = endpoints
         .websockets()

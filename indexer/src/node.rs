@@ -16,6 +16,7 @@ use crate::{
     error::IndexError,
     identity::ChainIdentity,
     receipt::{PlacedLog, Receipt},
+    room::Room,
     rpc::Rpc,
 };
 
@@ -38,6 +39,8 @@ pub(crate) struct Asked {
     pub(crate) range: RangeInclusive<u64>,
     /// Whether receipts must prove it.
     pub(crate) strict: bool,
+    /// Bytes that blocks may take: a range that holds more ends early.
+    pub(crate) most_bytes: usize,
 }
 
 /// One node.
@@ -104,14 +107,17 @@ impl Node {
         Ok(headers)
     }
 
-    /// The blocks of a range that the node must have, with the contract's logs. Whether the first follows the cursor is for the caller to see.
+    /// The blocks of a range that the node must have, with the contract's logs: all of them, or the first, of which there is room for. Whether the
+    /// first of all follows the cursor is for the caller to see.
     pub(crate) async fn blocks(&self, asked: Asked) -> Result<Vec<Block>, IndexError> {
-        let Asked { contract, kind, range, strict } = asked;
+        let Asked { contract, kind, range, strict, most_bytes } = asked;
+        let mut room = Room::new(most_bytes);
         let numbers: Vec<u64> = range.clone().collect();
         // Of the paper's contract logs tell neither who registered nor all that was: it is always read by receipts and transactions.
         if !strict && kind == ContractKind::Registry {
             let (headers, logs) = futures::try_join!(self.linked(&numbers), self.logs(contract, range))?;
             let mut blocks = check::logs(&headers, logs, contract)?;
+            blocks.truncate(room.take_in_all(&blocks));
             self.add_transactions(contract, &mut blocks).await?;
             return Ok(blocks);
         }
@@ -122,8 +128,8 @@ impl Node {
         let logs = if admitting.is_empty() { self.logs(contract, range).await? } else { vec![] };
         let mut blocks = check::logs(&headers, logs, contract)?;
         match kind {
-            ContractKind::Registry => self.add_proven(contract, &headers, &admitting, &mut blocks).await?,
-            ContractKind::Itrex => self.add_signed(contract, &headers, &mut blocks).await?,
+            ContractKind::Registry => self.add_proven(contract, &headers, &admitting, &mut blocks, &mut room).await?,
+            ContractKind::Itrex => self.add_signed(contract, &headers, &mut blocks, &mut room).await?,
         }
         Ok(blocks)
     }
@@ -144,27 +150,40 @@ impl Node {
         Ok(logs.ok_or_else(null)?.into_iter().map(Log::from).collect())
     }
 
-    /// Gives blocks what their receipts prove, some at a time: receipts are many times larger than what is kept of them.
+    /// Gives blocks what their receipts prove, some at a time: receipts are many times larger than what is kept of them. Once there is no room for
+    /// more, the blocks end before the next of these places.
     async fn add_proven(
         &self,
         contract: Address,
         headers: &[Header],
         places: &[usize],
-        blocks: &mut [Block],
+        blocks: &mut Vec<Block>,
+        room: &mut Room,
     ) -> Result<(), IndexError> {
-        for places in places.chunks(RECEIPTS_AT_ONCE) {
-            let receipts = self.receipts(places.iter().map(|place| headers[*place].hash)).await?;
-            for (place, receipts) in places.iter().zip(receipts) {
+        for (number, now) in places.chunks(RECEIPTS_AT_ONCE).enumerate() {
+            let receipts = self.receipts(now.iter().map(|place| headers[*place].hash)).await?;
+            for (place, receipts) in now.iter().zip(receipts) {
                 let (header, block) = (&headers[*place], &mut blocks[*place]);
                 let receipts = receipts.ok_or(Mismatch::MissingBlock(block.number))?;
                 check::proven(header, receipts, contract, block)?;
+                room.take_in(block);
+            }
+            if let Some(next) = places.get((number + 1) * RECEIPTS_AT_ONCE).filter(|_| room.is_full()) {
+                blocks.truncate(*next);
+                break;
             }
         }
         Ok(())
     }
 
     /// Gives blocks also the calls that no log tells of, and sees that the senders are those who signed.
-    async fn add_signed(&self, contract: Address, headers: &[Header], blocks: &mut [Block]) -> Result<(), IndexError> {
+    async fn add_signed(
+        &self,
+        contract: Address,
+        headers: &[Header],
+        blocks: &mut Vec<Block>,
+        room: &mut Room,
+    ) -> Result<(), IndexError> {
         let all: Vec<usize> = (0..headers.len()).collect();
         for places in all.chunks(BODIES_AT_ONCE) {
             let bodies = self.bodies(places.iter().map(|place| &headers[*place])).await?;
@@ -176,9 +195,14 @@ impl Node {
             }
             let concerned = |place: &usize| admits(&headers[*place], contract) || !blocks[*place].calls.is_empty();
             let concerned: Vec<usize> = places.iter().copied().filter(concerned).collect();
-            self.add_proven(contract, headers, &concerned, blocks).await?;
-            for (place, body) in places.iter().zip(&bodies) {
+            self.add_proven(contract, headers, &concerned, blocks, room).await?;
+            let read = blocks.len().min(places[places.len() - 1] + 1);
+            for (place, body) in places.iter().zip(&bodies).filter(|(place, _)| **place < read) {
                 check::senders(&blocks[*place], body)?;
+            }
+            if room.is_full() {
+                blocks.truncate(read);
+                break;
             }
         }
         Ok(())

@@ -32,6 +32,9 @@ pub struct Settings {
     pub poll_interval: Duration,
     /// Blocks that a single request for logs may span at most.
     pub max_range: u64,
+    /// Bytes that the blocks of a range, and what is decoded from them, may take together, about: one that holds more is taken in parts. Two ranges are
+    /// held at a time.
+    pub range_bytes: usize,
     /// Recompute the receipts root, and read the receipts of each block whose bloom filter admits the contract even if the node names no log in it.
     /// Costs a request for such blocks; without it a node that leaves logs out is believed.
     pub strict: bool,
@@ -49,6 +52,7 @@ impl Settings {
             postgres_url,
             poll_interval: Duration::from_millis(500),
             max_range: 2_000,
+            range_bytes: crate::room::RANGE_BYTES,
             strict: true,
         }
     }

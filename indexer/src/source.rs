@@ -16,6 +16,7 @@ use crate::{
     error::IndexError,
     identity::Identity,
     node::Asked,
+    room::RANGE_BYTES,
 };
 
 /// A contract, and the endpoints from which it is read.
@@ -25,12 +26,18 @@ pub struct Source {
     contract: Address,
     kind: ContractKind,
     strict: bool,
+    range_bytes: usize,
 }
 
 impl Source {
     /// A source that is asked nothing yet. [`Self::identify`] comes first.
     pub fn new(endpoints: Arc<Endpoints>, contract: Address, kind: ContractKind, strict: bool) -> Self {
-        Self { endpoints, contract, kind, strict }
+        Self { endpoints, contract, kind, strict, range_bytes: RANGE_BYTES }
+    }
+
+    /// The same, where the blocks of a range may take so much memory.
+    pub fn holding(self, range_bytes: usize) -> Self {
+        Self { range_bytes, ..self }
     }
 
     /// Which contract is read.
@@ -75,9 +82,11 @@ impl Source {
         one(self.endpoints.agreed(ask, digest).await?)
     }
 
-    /// The blocks of a range that the chain must have, with the contract's logs. Whether the first follows the cursor is for the caller to see.
+    /// The blocks of a range that the chain must have, with the contract's logs: all of them, or as many of the first as are to be held at once, of one
+    /// that is not empty at least one. Whether the first follows the cursor is for the caller to see.
     pub async fn blocks(&self, range: RangeInclusive<u64>) -> Result<Vec<Block>, IndexError> {
-        let asked = Asked { contract: self.contract, kind: self.kind, range, strict: self.strict };
+        let Self { contract, kind, strict, range_bytes: most_bytes, .. } = *self;
+        let asked = Asked { contract, kind, range, strict, most_bytes };
         let ask = |endpoint: Arc<Endpoint>| {
             let asked = asked.clone();
             async move { endpoint.node().blocks(asked).await }

@@ -21,10 +21,10 @@ impl Span {
         self.blocks
     }
 
-    /// A range was answered and held so many items.
-    pub(crate) fn answered(&mut self, items: usize) {
+    /// A range was answered: so many blocks of it, which held so many items. What is dense may end before the range does.
+    pub(crate) fn answered(&mut self, blocks: usize, items: usize) {
         if items > TARGET_ITEMS {
-            self.blocks = (self.blocks / 2).max(1);
+            self.blocks = (blocks as u64 / 2).clamp(1, self.max);
         } else if items < TARGET_ITEMS / 2 {
             self.blocks = (self.blocks * 2).min(self.max);
         }
@@ -57,7 +57,7 @@ mod tests {
             let mut span = Span::new(max);
             for answer in answers {
                 match answer {
-                    Some(items) => span.answered(items),
+                    Some(items) => span.answered(items / 100, items),
                     None => { span.refused(Some(7)); span.refused(None); }
                 }
                 prop_assert!((1..=max.max(1)).contains(&span.blocks()));
@@ -70,8 +70,15 @@ mod tests {
         let mut span = Span::new(2_000);
         while span.refused(None) {}
         assert_eq!(span.blocks(), 1);
-        (0..11).for_each(|_| span.answered(0));
+        (0..11).for_each(|_| span.answered(1, 0));
         assert_eq!(span.blocks(), 2_000);
+    }
+
+    #[test]
+    fn follows_what_there_was_room_for() {
+        let mut span = Span::new(2_000);
+        span.answered(10, TARGET_ITEMS + 1);
+        assert_eq!(span.blocks(), 5);
     }
 
     #[test]
@@ -79,7 +86,7 @@ mod tests {
         let mut span = Span::new(2_000);
         assert!(span.refused(Some(50)));
         assert_eq!(span.blocks(), 50);
-        (0..11).for_each(|_| span.answered(0));
+        (0..11).for_each(|_| span.answered(1, 0));
         assert_eq!(span.blocks(), 50);
         assert!(span.refused(Some(50)), "refused all the same");
         assert_eq!(span.blocks(), 25);

@@ -10,6 +10,7 @@ mod client_tasks;
 mod commands;
 mod companion;
 mod crash;
+mod dense;
 mod deployment;
 mod endings;
 mod engines;

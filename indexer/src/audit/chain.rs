@@ -59,8 +59,9 @@ pub(super) async fn index(source: &Source, range: RangeInclusive<u64>) -> Result
         let parent: Option<B256> = blocks.first().map(|block| block.parent_hash);
         let follows = index.tip().is_none_or(|tip| parent == Some(tip.hash));
         ensure!(follows, "the chain was reorganised while it was read: audit again");
+        // Of a range that holds much, the first blocks come.
+        next = blocks.last().map_or(end, |block| block.number) + 1;
         index.append(source.kind(), blocks);
-        next = end + 1;
     }
     Ok(index)
 }
