@@ -52,6 +52,9 @@ pub struct Config {
     /// Further contracts to index, to verify and to serve.
     #[serde(rename = "source")]
     pub sources: Vec<Source>,
+    /// Which source `chain` is, if this is the configuration of a further one.
+    #[serde(skip)]
+    pub further: Option<String>,
 }
 
 /// A further contract, on the same chain or another, with a journal of its own.
@@ -126,6 +129,11 @@ impl Config {
         Ok(())
     }
 
+    /// Name of the source that `chain` is.
+    pub fn source_name(&self) -> &str {
+        self.further.as_deref().unwrap_or(MAIN)
+    }
+
     /// The same configuration for each source: that of `[chain]`, and the further ones with their chain, database and topics in its place.
     pub fn each_source(&self) -> Vec<Self> {
         let main = Self { sources: Vec::new(), ..self.clone() };
@@ -133,6 +141,7 @@ impl Config {
             chain: source.chain.clone(),
             postgres: source.postgres.clone(),
             kafka: self.kafka.as_ref().map(|kafka| kafka.of_source(&source.name)),
+            further: Some(source.name.clone()),
             ..main.clone()
         });
         std::iter::once(main.clone()).chain(further).collect()

@@ -15,8 +15,9 @@ mod telemetry;
 use std::{io::IsTerminal, process::ExitCode, slice::from_ref, sync::Arc};
 
 use clap::Parser;
-use eyre::{Result, bail, eyre};
+use eyre::{Result, WrapErr, bail, eyre};
 use tokio_util::sync::CancellationToken;
+use tracing::error;
 
 use crate::{
     cli::{Cli, Command},
@@ -120,12 +121,28 @@ async fn role(command: &Command, config: &Config, sources: &[Config], token: Can
     Ok(())
 }
 
-/// Works on each source until told to stop; the first error ends all, for it is one that trying again cannot mend.
+/// Works on each source until told to stop. One that fails for good is told of, and the others go on without it.
+///
+/// # Errors
+/// The first failure, once nothing is worked on any more.
 async fn each<'a, F: Future<Output = Result<()>>>(
     sources: &'a [Config],
     observed: &[Arc<Observed>],
     work: impl Fn(&'a Config, Arc<Observed>) -> F,
 ) -> Result<()> {
-    let each = sources.iter().zip(observed).map(|(source, observed)| work(source, observed.clone()));
-    futures::future::try_join_all(each).await.map(drop)
+    let alone = sources.len() == 1;
+    let each = sources.iter().zip(observed).map(|(source, observed)| {
+        let working = work(source, observed.clone());
+        async move {
+            let outcome = working.await;
+            if alone {
+                return outcome;
+            }
+            outcome.wrap_err_with(|| format!("source `{}`", source.source_name())).inspect_err(|failure| {
+                error!(failure = format!("{failure:#}"), "failed for good; the other sources go on");
+                let _ = observed.failure.set(format!("{failure:#}"));
+            })
+        }
+    });
+    futures::future::join_all(each).await.into_iter().collect()
 }

@@ -10,6 +10,10 @@ use crate::config::{Chain, Config};
 
 /// Of one source, filled in by the roles that run here.
 pub struct Observed {
+    /// Its name.
+    pub source: String,
+    /// Why nothing works on it here any more, if trying again cannot mend that.
+    pub failure: OnceLock<String>,
     /// The endpoints of its chain, which are asked nothing before it is indexed.
     pub chain: Arc<Endpoints>,
     /// The same, once it is.
@@ -25,8 +29,8 @@ impl Observed {
     ///
     /// # Errors
     /// Endpoints that do not fit each other.
-    pub fn new(chain: &Chain) -> Result<Self> {
-        Ok(Self::of(endpoints(chain)?))
+    pub fn new(source: &Config) -> Result<Self> {
+        Ok(Self::of(source, endpoints(&source.chain)?))
     }
 
     /// Of each source. Those that name the same endpoints share them, and so their rate limits.
@@ -38,13 +42,20 @@ impl Observed {
         for (place, source) in sources.iter().enumerate() {
             let same = sources[..place].iter().position(|other| other.chain.has_same_endpoints(&source.chain));
             let chain = same.map_or_else(|| endpoints(&source.chain), |place| Ok(all[place].chain.clone()))?;
-            all.push(Arc::new(Self::of(chain)));
+            all.push(Arc::new(Self::of(source, chain)));
         }
         Ok(all)
     }
 
-    fn of(chain: Arc<Endpoints>) -> Self {
-        Self { chain, indexed: OnceLock::new(), relayed: OnceLock::new(), verified: OnceLock::new() }
+    fn of(source: &Config, chain: Arc<Endpoints>) -> Self {
+        Self {
+            source: source.source_name().to_owned(),
+            failure: OnceLock::new(),
+            chain,
+            indexed: OnceLock::new(),
+            relayed: OnceLock::new(),
+            verified: OnceLock::new(),
+        }
     }
 }
 

@@ -13,6 +13,10 @@ use crate::observed::Observed;
 /// What `/status` tells of each source.
 #[derive(Serialize)]
 pub struct Status {
+    /// Its name: `main`, or that of a `[[source]]`.
+    source: String,
+    /// Why this process works on it no more; null while it does.
+    failure: Option<String>,
     /// Endpoints that must say the same; null where this process indexes nothing.
     quorum: Option<usize>,
     /// The chain's endpoints, in the order of the configuration; empty where this process indexes nothing.
@@ -79,7 +83,12 @@ impl Status {
     /// The database does not answer.
     pub async fn read(pool: &PgPool, observed: &Observed) -> Result<Self> {
         let endpoints = observed.indexed.get();
-        let rows: Vec<Row> = sqlx::query_as(JOURNALS).fetch_all(pool).await.wrap_err("reading the journals")?;
+        let failure = observed.failure.get().cloned();
+        let rows = match sqlx::query_as::<_, Row>(JOURNALS).fetch_all(pool).await {
+            // It may be the database that the failure is about.
+            Err(_) if failure.is_some() => Vec::new(),
+            rows => rows.wrap_err("reading the journals")?,
+        };
         let mut journals = Vec::with_capacity(rows.len());
         for row in rows {
             journals.push(Journal {
@@ -98,6 +107,8 @@ impl Status {
             });
         }
         Ok(Self {
+            source: observed.source.clone(),
+            failure,
             quorum: endpoints.map(|endpoints| endpoints.quorum()),
             endpoints: endpoints.map(|endpoints| endpoints.status()).unwrap_or_default(),
             journals,
@@ -107,6 +118,8 @@ impl Status {
     /// Sets the gauges to it.
     pub fn gauge(&self) {
         use metrics::gauge;
+        let failed = f64::from(u8::from(self.failure.is_some()));
+        gauge!("runproof_source_failed", "source" => self.source.clone()).set(failed);
         for endpoint in &self.endpoints {
             let name = || endpoint.name.clone();
             for state in State::ALL {
