@@ -71,7 +71,10 @@ pub fn nodes(chain: &Chain) -> Result<Nodes> {
 }
 
 /// The endpoints of a chain: `rpc_url`, and those listed beside it.
-fn endpoints(chain: &Chain) -> Result<Arc<Endpoints>> {
+///
+/// # Errors
+/// Endpoints that do not fit each other.
+pub fn endpoints(chain: &Chain) -> Result<Arc<Endpoints>> {
     let first = EndpointSettings { ws_url: chain.ws_url.clone(), ..EndpointSettings::new(chain.rpc_url.clone()) };
     let further = chain.endpoint.iter().map(|endpoint| {
         let usual = EndpointSettings::new(endpoint.url.clone());

@@ -155,10 +155,15 @@ impl<'a> World<'a> {
 
     /// What `runproof audit` says against this chain; empty if all agrees. The indexer should be running.
     pub(crate) async fn audit(&self, chain: &impl Node) -> Result<Vec<String>> {
+        self.audit_through(chain.http_url()).await
+    }
+
+    /// What it says if it reads the chain from this URL.
+    pub(crate) async fn audit_through(&self, rpc_url: String) -> Result<Vec<String>> {
         let mut command = Command::new(&self.ground.binary);
         command.arg("--config").arg(self.folder.join("direct.toml"));
         command.args(["audit", "--json", "--patience"]).arg(PATIENCE.as_secs().to_string());
-        command.env("RUNPROOF_CHAIN__RPC_URL", chain.http_url()).kill_on_drop(true);
+        command.env("RUNPROOF_CHAIN__RPC_URL", rpc_url).kill_on_drop(true);
         let output = command.output().await?;
         let Ok(report) = serde_json::from_slice::<Report>(&output.stdout) else {
             bail!("{}: the audit failed: {}", self.name, String::from_utf8_lossy(&output.stderr));

@@ -5,7 +5,7 @@ use std::{ops::RangeInclusive, time::Duration};
 use alloy::{
     eips::{BlockId, BlockNumberOrTag},
     primitives::{Address, B256, BloomInput, Bytes, U64, keccak256},
-    rpc::types::{Block as RpcBlock, Filter, Header, Log},
+    rpc::types::{Block as RpcBlock, Filter, Header, Log, TransactionRequest},
 };
 use runproof_contracts::{ContractKind, itrex};
 
@@ -73,6 +73,13 @@ impl Node {
         let code: Option<Bytes> = rpc.call("eth_getCode", (contract, BlockNumberOrTag::Latest)).await?;
         let null = || IndexError::Rpc { method: "eth_getCode", reason: "the node answers null".into() };
         Ok(keccak256(code.ok_or_else(null)?))
+    }
+
+    /// What a call of the contract returns as of a block.
+    pub(crate) async fn call(&self, contract: Address, input: Bytes, block: B256) -> Result<Bytes, IndexError> {
+        let request = TransactionRequest::default().to(contract).input(input.into());
+        let returned: Option<Bytes> = self.rpc.call("eth_call", (request, BlockId::hash(block))).await?;
+        returned.ok_or_else(|| IndexError::Rpc { method: "eth_call", reason: "the node answers null".into() })
     }
 
     /// The newest block, and how far the chain calls itself safe and final.

@@ -3,8 +3,9 @@
 use std::{ops::RangeInclusive, sync::Arc};
 
 use alloy::{
-    primitives::{Address, B256, Keccak256},
+    primitives::{Address, B256, Bytes, Keccak256, keccak256},
     rpc::types::Header,
+    sol_types::SolCall,
 };
 use runproof_contracts::ContractKind;
 
@@ -80,6 +81,23 @@ impl Source {
             keccak.finalize()
         };
         one(self.endpoints.agreed(ask, digest).await?)
+    }
+
+    /// What a call of the contract returns as of a block.
+    pub(crate) async fn call<C: SolCall>(&self, call: C, block: B256) -> Result<C::Return, IndexError> {
+        let input = Bytes::from(call.abi_encode());
+        let ask = |endpoint: Arc<Endpoint>| {
+            let input = input.clone();
+            async move {
+                let returned = endpoint.node().call(self.contract, input, block).await?;
+                C::abi_decode_returns(&returned)
+                    .map(|_| returned)
+                    .map_err(|error| IndexError::Rpc { method: "eth_call", reason: error.to_string() })
+            }
+        };
+        let returned = one(self.endpoints.agreed(ask, |returned: &Bytes| keccak256(returned)).await?)?;
+        C::abi_decode_returns(&returned)
+            .map_err(|error| IndexError::Rpc { method: "eth_call", reason: error.to_string() })
     }
 
     /// The blocks of a range that the chain must have, with the contract's logs: all of them, or as many of the first as are to be held at once, of one

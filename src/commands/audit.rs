@@ -6,7 +6,7 @@ use eyre::{Context, Result};
 use runproof_indexer::{RelaySettings, audit::AuditSettings};
 use url::Url;
 
-use crate::{cli::Audit, config::Config};
+use crate::{cli::Audit, config::Config, observed::endpoints};
 
 /// Prints what differs; tells whether nothing does.
 pub async fn audit(config: &Config, audit: &Audit) -> Result<bool> {
@@ -18,7 +18,7 @@ pub async fn audit(config: &Config, audit: &Audit) -> Result<bool> {
         ..RelaySettings::new(postgres_url.clone(), chain.registry, &kafka.bootstrap)
     });
     let settings = AuditSettings {
-        rpc_url: chain.rpc_url.clone(),
+        endpoints: endpoints(chain)?,
         registry: chain.registry,
         kind: chain.kind,
         start_block: chain.registry_deployed_at_block,

@@ -4,14 +4,18 @@ use std::time::Duration;
 
 use rdkafka::{
     ClientConfig,
+    message::{Header, OwnedHeaders},
     producer::{FutureProducer, FutureRecord},
 };
-use runproof_indexer::audit::{Place, Report};
+use runproof_indexer::{
+    audit::{Place, Report},
+    topic::Topic,
+};
 use sqlx::AssertSqlSafe;
 
 use crate::{
     crash::{ended, start_slow_run},
-    harness::{self, World, stack},
+    harness::{self, World, eventually, free_port, stack},
 };
 
 #[test]
@@ -71,6 +75,68 @@ fn an_audit_names_what_was_altered_and_nothing_else() {
     });
 }
 
+#[test]
+fn an_audit_sees_what_is_wrong_beside_the_events_and_asks_a_quorum() {
+    harness::run(async {
+        let world = World::builder().own_chain().build().await;
+        let roles = ["follow", "site", "verdicts", "index"].map(|role| world.start(&[role]));
+        start_slow_run(&world, 2).await;
+        let instance = ended(&world).await;
+        eventually("it is verified", async || {
+            let sql = "select from verdict.instance where status = 'passed'";
+            sqlx::query(sql).fetch_optional(&world.pool).await.expect("rows")
+        })
+        .await;
+        let chain = world.chain().await.http_url();
+        let twin = chain.replace("127.0.0.1", "localhost");
+        let further = format!("[[chain.endpoint]]\nurl = \"{twin}\"\n");
+        let configured = std::fs::read_to_string(world.config()).expect("it was written");
+        world.file("runproof.toml", configured.replace("[chain]", "[chain]\nquorum = 2") + &further);
+        assert_eq!(audit(&world).await.differences, [], "two endpoints agree");
+        let nobody = format!("http://127.0.0.1:{}", free_port());
+        world.file(
+            "runproof.toml",
+            configured.replace("[chain]", "[chain]\nquorum = 2").replace(&chain, &nobody) + &further,
+        );
+        let told = world.command(&["audit"]).output().expect("the binary runs");
+        assert!(!told.status.success() && told.stdout.is_empty(), "one endpoint is no quorum of two: {told:?}");
+        world.file("runproof.toml", configured);
+        for role in roles {
+            assert!(role.stop());
+        }
+
+        let key = format!("{:#x}/{instance}", world.issuer);
+        let newest = scalar(&world, "select max(position) from journal.entry").await;
+        for (topic, mark, value) in [
+            (Topic::Instances, newest, r#"{"state_count": 7}"#),
+            (Topic::Verdicts, 0, r#"{"status": "failed"}"#),
+            (Topic::DeadLetters, 1, "{}"),
+            (Topic::DeadLetters, 1, "{}"),
+        ] {
+            forge(&topic.name(&world.topic), &key, topic.mark(), mark, value).await;
+        }
+        let differences = audit(&world).await.differences;
+        assert!(differences.iter().all(|difference| difference.place == Place::Topic), "{differences:#?}");
+        let at: Vec<&str> = differences.iter().map(|difference| difference.at.as_str()).collect();
+        assert_eq!(at[..2], [format!("instances {key}"), format!("verdicts {key}")], "{differences:#?}");
+        assert!(at.len() == 3 && at[2].starts_with("dead letters, 1 once more"), "{differences:#?}");
+    });
+}
+
+/// A message with a mark, as somebody else would write it.
+async fn forge(topic: &str, key: &str, header: &str, mark: i64, value: &str) {
+    let mark = mark.to_string();
+    let headers = OwnedHeaders::new().insert(Header { key: header, value: Some(&mark) });
+    let record = FutureRecord::to(topic).key(key).payload(value).headers(headers);
+    let sent = producer().await.send(record, Duration::from_secs(30)).await;
+    sent.map_err(|(error, _)| error).expect("the broker takes it");
+}
+
+async fn producer() -> FutureProducer {
+    let bootstrap = stack().await.kafka().expect("started").bootstrap();
+    ClientConfig::new().set("bootstrap.servers", bootstrap).create().expect("a producer")
+}
+
 /// What `runproof audit` says.
 pub async fn audit(world: &World) -> Report {
     let mut command = world.command(&["audit", "--json", "--patience", "30"]);
@@ -103,9 +169,7 @@ pub async fn scalar(world: &World, sql: &str) -> i64 {
 
 /// A message without the journal's headers, as somebody else would write it.
 async fn produce(world: &World, key: &str, value: &str) {
-    let bootstrap = stack().await.kafka().expect("started").bootstrap();
-    let producer: FutureProducer =
-        ClientConfig::new().set("bootstrap.servers", bootstrap).create().expect("a producer");
     let record = FutureRecord::to(&world.topic).key(key).payload(value);
-    producer.send(record, Duration::from_secs(30)).await.map_err(|(error, _)| error).expect("the broker takes it");
+    let sent = producer().await.send(record, Duration::from_secs(30)).await;
+    sent.map_err(|(error, _)| error).expect("the broker takes it");
 }

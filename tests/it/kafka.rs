@@ -25,6 +25,7 @@ use runproof_indexer::topic::Topic;
 use serde_json::{Value, json};
 
 use crate::{
+    audit::audit,
     crash::{ended, start_slow_run},
     fold::{self, Folded},
     harness::{self, Role, World, eventually, stack},
@@ -84,6 +85,7 @@ fn the_topics_hold_what_postgres_holds_and_their_schemas_say() {
         verdicts_end_with_a_tombstone(&messages[Topic::Verdicts as usize]);
         the_dead_letter_is_raw(&world, &messages[Topic::DeadLetters as usize]);
         assert_eq!(shown(&world.consume_to_the_end().await), expected(&from_postgres));
+        assert_eq!(audit(&world).await.differences, [], "retractions, tombstones and dead letters included");
         index.kill();
         a_topic_made_anew_is_filled_again(&world, &from_postgres).await;
     });

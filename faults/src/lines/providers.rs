@@ -42,6 +42,9 @@ const REFUSALS: [(i64, &str); 11] = [
     (-32099, "not today"),
 ];
 
+/// More than an audit asks for at once.
+const QUIET: u64 = 600;
+
 /// Line 9.
 pub(crate) async fn refused_ranges(ground: &Ground, random: &mut StdRng, times: u64) -> Result<Outcome> {
     let mut outcome = Outcome::default();
@@ -50,6 +53,7 @@ pub(crate) async fn refused_ranges(ground: &Ground, random: &mut StdRng, times: 
         let world = World::new(ground).await?;
         let mut load = Load::new(world.chain()?, world.registry.address).await?;
         // Few blocks with logs, so that logs are asked for over wide ranges.
+        world.chain()?.mine(QUIET).await?;
         for _ in 0..3 {
             world.chain()?.mine(120).await?;
             load.blocks(world.chain()?, random, 2).await?;
@@ -60,15 +64,17 @@ pub(crate) async fn refused_ranges(ground: &Ground, random: &mut StdRng, times: 
         world.detour(&Detours { rpc_url: Some(proxy.http_url()), ..Detours::default() })?;
         let indexer = world.index()?;
         world.caught_up(world.chain()?).await?;
-        outcome.broken.extend(judge(&world, indexer).await?);
-        if proxy.meddled() == 0 {
-            outcome.broken.push(format!("{}: no range was ever refused", world.name));
+        let of_the_indexer = proxy.meddled();
+        outcome.broken.extend(world.audit_through(proxy.http_url()).await?);
+        if of_the_indexer == 0 || proxy.meddled() == of_the_indexer {
+            outcome.broken.push(format!("{}: indexer or audit were never refused a range", world.name));
         }
+        outcome.broken.extend(judge(&world, indexer).await?);
         refused += proxy.meddled();
         outcome.tried += 1;
         world.end().await;
     }
-    outcome.figure = format!("{refused} refusals, blocks skipped 0");
+    outcome.figure = format!("{refused} refusals to indexer and audit, blocks skipped 0");
     Ok(outcome)
 }
 

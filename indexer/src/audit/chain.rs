@@ -7,13 +7,15 @@ use eyre::{Result, ensure};
 use runproof_contracts::ContractKind;
 
 use crate::{
+    allowed_range::allowed_range,
     block::{Block, BlockRef},
     decode::{self, Item, Quarantined},
     error::IndexError,
     source::Source,
+    span::Span,
 };
 
-/// Blocks of one request, halved while the node refuses.
+/// Blocks of one request at most.
 const SPAN: u64 = 500;
 
 /// All that the contract did, as the chain tells it.
@@ -45,17 +47,20 @@ impl Index {
 pub(super) async fn index(source: &Source, range: RangeInclusive<u64>) -> Result<Index> {
     let mut index = Index::default();
     let (mut next, last) = range.into_inner();
-    let mut span = SPAN;
+    let mut span = Span::new(SPAN);
     while next <= last {
-        let end = last.min(next + span - 1);
+        let end = last.min(next + span.blocks() - 1);
         let blocks = match source.blocks(next..=end).await {
             Ok(blocks) => blocks,
-            Err(IndexError::Rpc { .. }) if span > 1 => {
-                span /= 2;
+            // As the indexer does: a provider that refuses a range, or takes too long over it, may answer a smaller one.
+            Err(error @ (IndexError::Refused { .. } | IndexError::Rpc { .. }))
+                if span.refused(allowed_range(&error.to_string())) =>
+            {
                 continue;
             }
             Err(error) => return Err(error.into()),
         };
+        span.answered(blocks.len(), 0);
         let parent: Option<B256> = blocks.first().map(|block| block.parent_hash);
         let follows = index.tip().is_none_or(|tip| parent == Some(tip.hash));
         ensure!(follows, "the chain was reorganised while it was read: audit again");

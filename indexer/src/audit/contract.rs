@@ -2,11 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use alloy::{
-    eips::BlockId,
-    primitives::{Address, B256},
-    providers::RootProvider,
-};
+use alloy::primitives::{Address, B256};
 use eyre::{Result, WrapErr};
 use futures::{StreamExt, TryStreamExt, stream};
 use runproof_contracts::InstanceRegistry;
@@ -17,11 +13,10 @@ use runproof_protocol::{
 };
 
 use super::{
-    AuditSettings,
     chain::Index,
     report::{Difference, Place},
 };
-use crate::decode::Item;
+use crate::{decode::Item, source::Source};
 
 /// Calls under way at a time.
 const CONCURRENCY: usize = 16;
@@ -41,18 +36,13 @@ struct Run {
 type Issuer = (u64, B256);
 
 /// Compares every instance and every issuer as of the index' last block. Returns how many instances there are, and what differs.
-pub(super) async fn compare(
-    settings: &AuditSettings,
-    registry: Registry,
-    index: &Index,
-) -> Result<(u64, Vec<Difference>)> {
+pub(super) async fn compare(source: &Source, registry: Registry, index: &Index) -> Result<(u64, Vec<Difference>)> {
     let Some(tip) = index.tip() else { return Ok((0, Vec::new())) };
     let (runs, issuers) = fold(registry, &index.items);
     let count = runs.len() as u64;
-    let contract = &InstanceRegistry::new(registry.address, <RootProvider>::new_http(settings.rpc_url.clone()));
     let of_instances = stream::iter(runs).map(|((issuer, instance), folded)| async move {
-        let call = contract.instanceOf(issuer, instance.0).block(BlockId::hash(tip.hash));
-        let held = call.call().await.wrap_err("asking the contract for an instance")?;
+        let call = InstanceRegistry::instanceOfCall { issuer, instance: instance.0 };
+        let held = source.call(call, tip.hash).await.wrap_err("asking the contract for an instance")?;
         let held = Run {
             model: ModelId(held.model),
             head: held.head,
@@ -64,8 +54,8 @@ pub(super) async fn compare(
         eyre::Ok(differ(format!("instance {instance} of {issuer:#x}"), &folded, &held))
     });
     let of_issuers = stream::iter(issuers).map(|(issuer, folded)| async move {
-        let call = contract.issuerChain(issuer).block(BlockId::hash(tip.hash));
-        let held = call.call().await.wrap_err("asking the contract for an issuer")?;
+        let call = InstanceRegistry::issuerChainCall { issuer };
+        let held = source.call(call, tip.hash).await.wrap_err("asking the contract for an issuer")?;
         eyre::Ok(differ(format!("instances of {issuer:#x}"), &folded, &(held.count, held.head)))
     });
     let mut differences: Vec<Option<Difference>> = of_instances.buffered(CONCURRENCY).try_collect().await?;

@@ -1,4 +1,4 @@
-//! The topic as a `read_committed` consumer sees it, from its beginning.
+//! A topic as a `read_committed` consumer sees it, from its beginning.
 
 use std::{
     collections::BTreeSet,
@@ -18,7 +18,7 @@ use super::report::{Difference, Place};
 use crate::{
     RelaySettings,
     message::{self, Message},
-    topic,
+    topic::{self, Topic},
 };
 
 const TIMEOUT: Duration = Duration::from_secs(30);
@@ -26,46 +26,51 @@ const POLL: Duration = Duration::from_millis(100);
 
 /// A consumer and what it has read so far.
 pub(super) struct TopicReader {
+    topic: Topic,
     consumer: BaseConsumer,
     partitions: BTreeSet<i32>,
-    read: Vec<Read>,
+    pub(super) read: Vec<Read>,
     /// How many of them were there at the beginning.
     at_first: usize,
 }
 
 /// A message and what it holds.
-struct Read {
+pub(super) struct Read {
     partition: i32,
     offset: i64,
-    key: Option<String>,
+    pub(super) key: Option<String>,
     headers: Vec<(String, String)>,
-    value: Vec<u8>,
+    /// `None` of a tombstone.
+    pub(super) value: Option<Vec<u8>>,
+    /// Position, revision or quarantine id.
+    pub(super) mark: Option<u64>,
+    /// Of a topic of events.
     entry: Option<JournalEntry>,
 }
 
 impl TopicReader {
     /// Reads what is committed now. Blocks.
-    pub(super) fn read_to_end(settings: &RelaySettings) -> Result<Self> {
+    pub(super) fn read_to_end(settings: &RelaySettings, topic: Topic) -> Result<Self> {
+        let name = topic.name(&settings.topic);
         let consumer: BaseConsumer = topic::client(settings)
             .set("group.id", "runproof-audit")
             .set("isolation.level", "read_committed")
             .set("enable.auto.commit", "false")
             .set("enable.partition.eof", "true")
             .create()?;
-        let metadata =
-            consumer.fetch_metadata(Some(&settings.topic), TIMEOUT).wrap_err("asking for the topic's partitions")?;
+        let metadata = consumer.fetch_metadata(Some(&name), TIMEOUT).wrap_err("asking for the topic's partitions")?;
         let partitions: BTreeSet<i32> =
             metadata.topics().iter().flat_map(|topic| topic.partitions()).map(|partition| partition.id()).collect();
         let mut assignment = TopicPartitionList::new();
         for partition in &partitions {
-            assignment.add_partition_offset(&settings.topic, *partition, Offset::Beginning)?;
+            assignment.add_partition_offset(&name, *partition, Offset::Beginning)?;
         }
         consumer.assign(&assignment)?;
-        let mut reader = Self { consumer, partitions, read: Vec::new(), at_first: 0 };
+        let mut reader = Self { topic, consumer, partitions, read: Vec::new(), at_first: 0 };
         let mut open = reader.partitions.clone();
         let mut deadline = Instant::now() + TIMEOUT;
         while !open.is_empty() {
-            ensure!(Instant::now() < deadline, "nothing came from topic {} in {TIMEOUT:?}", settings.topic);
+            ensure!(Instant::now() < deadline, "nothing came from topic {name} in {TIMEOUT:?}");
             match reader.poll()? {
                 Polled::Message => deadline = Instant::now() + TIMEOUT,
                 Polled::End(partition) => drop(open.remove(&partition)),
@@ -81,12 +86,12 @@ impl TopicReader {
         let deadline = Instant::now() + patience;
         while self.partitions.is_empty() && position > 0 && Instant::now() < deadline {
             std::thread::sleep(POLL);
-            self = Self { at_first: 0, ..Self::read_to_end(settings)? };
+            self = Self { at_first: 0, ..Self::read_to_end(settings, self.topic)? };
         }
-        let mut newest = self.read.iter().filter_map(Read::position).max();
+        let mut newest = self.read.iter().filter_map(|read| read.mark).max();
         while !self.partitions.is_empty() && newest.unwrap_or(0) < position && Instant::now() < deadline {
             self.poll()?;
-            newest = newest.max(self.read.last().and_then(Read::position));
+            newest = newest.max(self.read.last().and_then(|read| read.mark));
         }
         Ok(self)
     }
@@ -96,10 +101,9 @@ impl TopicReader {
         let mut differences = Vec::new();
         let mut entries = Vec::new();
         for (number, read) in self.read.iter().enumerate() {
-            let at = format!("partition {}, offset {}", read.partition, read.offset);
+            let at = read.at();
             let Some(entry) = &read.entry else {
-                let found = String::from_utf8_lossy(&read.value).chars().take(200).collect();
-                differences.push(Difference::new(Place::Topic, at, None, Some(found)));
+                differences.push(Difference::new(Place::Topic, at, None, Some(read.excerpt())));
                 continue;
             };
             if number >= self.at_first && entry.position > last {
@@ -119,7 +123,7 @@ impl TopicReader {
         match self.consumer.poll(POLL) {
             None => Ok(Polled::Nothing),
             Some(Ok(message)) => {
-                self.read.push(Read::of(&message));
+                self.read.push(Read::of(self.topic, &message));
                 Ok(Polled::Message)
             }
             Some(Err(KafkaError::PartitionEOF(partition))) => Ok(Polled::End(partition)),
@@ -135,22 +139,34 @@ enum Polled {
 }
 
 impl Read {
-    fn of(message: &BorrowedMessage<'_>) -> Self {
+    fn of(topic: Topic, message: &BorrowedMessage<'_>) -> Self {
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
         let headers = message.headers().into_iter().flat_map(|headers| headers.iter());
-        let value = message.payload().unwrap_or_default();
+        let headers: Vec<_> =
+            headers.map(|header| (header.key.to_owned(), text(header.value.unwrap_or_default()))).collect();
+        let entry: Option<JournalEntry> =
+            message.payload().filter(|_| topic == Topic::Events).and_then(|value| serde_json::from_slice(value).ok());
+        let told = headers.iter().find(|(name, _)| name == topic.mark()).and_then(|(_, mark)| mark.parse().ok());
         Self {
             partition: message.partition(),
             offset: message.offset(),
             key: message.key().map(text),
-            headers: headers.map(|header| (header.key.to_owned(), text(header.value.unwrap_or_default()))).collect(),
-            value: value.to_vec(),
-            entry: serde_json::from_slice(value).ok(),
+            mark: entry.as_ref().map(|entry| entry.position).or(told),
+            headers,
+            value: message.payload().map(<[u8]>::to_vec),
+            entry,
         }
     }
 
-    fn position(&self) -> Option<u64> {
-        Some(self.entry.as_ref()?.position)
+    /// Where it stands.
+    pub(super) fn at(&self) -> String {
+        format!("partition {}, offset {}", self.partition, self.offset)
+    }
+
+    /// The beginning of its value.
+    pub(super) fn excerpt(&self) -> String {
+        let value = self.value.as_deref().unwrap_or(b"a tombstone");
+        String::from_utf8_lossy(value).chars().take(200).collect()
     }
 
     /// Key and headers must be those that the entry asks for.
