@@ -12,11 +12,21 @@ use crate::{Part, StackError, Tools};
 /// Any 22 characters of base64 do; the data folder keeps it.
 const CLUSTER_ID: &str = "RunproofEmbeddedKafkaA";
 
+/// A listener for clients that want TLS.
+#[derive(Debug, Clone)]
+pub struct KafkaTls {
+    /// Its port.
+    pub port: u16,
+    /// PEM file: the private key (PKCS 8, not encrypted), then the certificate and those that lead to its authority. It must name `localhost`.
+    pub keystore: PathBuf,
+}
+
 /// A running private Kafka broker; topics are created by those who need them, never by a typo.
 #[derive(Debug)]
 pub struct Kafka {
     server: Server,
     port: u16,
+    tls_port: Option<u16>,
 }
 
 impl Kafka {
@@ -24,6 +34,7 @@ impl Kafka {
         data_dir: &Path,
         port: u16,
         controller_port: u16,
+        tls: Option<&KafkaTls>,
         tools: &Tools,
     ) -> Result<Self, StackError> {
         let folder = data_dir.join("kafka");
@@ -39,11 +50,12 @@ impl Kafka {
             run_dir: data_dir.to_owned(),
             stop_signal: Signal::SIGTERM,
         };
-        let kafka = Self { server: Server::new(launch), port };
+        let kafka = Self { server: Server::new(launch), port, tls_port: tls.map(|tls| tls.port) };
         kafka.server.reclaim().await?;
         crate::ports::ensure_free(Part::Kafka, port)?;
         crate::ports::ensure_free(Part::Kafka, controller_port)?;
-        fs::write(&properties, server_properties(&folder, port, controller_port))
+        tls.map_or(Ok(()), |tls| crate::ports::ensure_free(Part::Kafka, tls.port))?;
+        fs::write(&properties, server_properties(&folder, port, controller_port, tls))
             .map_err(StackError::io(&properties))?;
         if !folder.join("data/meta.properties").exists() {
             format(properties, tools).await?;
@@ -55,6 +67,11 @@ impl Kafka {
     /// `host:port` for clients.
     pub fn bootstrap(&self) -> String {
         format!("127.0.0.1:{}", self.port)
+    }
+
+    /// `host:port` for clients that speak TLS, if there is a listener for them.
+    pub fn tls_bootstrap(&self) -> Option<String> {
+        self.tls_port.map(|port| format!("localhost:{port}"))
     }
 
     /// Ends the broker as a crash would.
@@ -98,15 +115,17 @@ fn java_args(class_path: &str, class: &str) -> impl Iterator<Item = std::ffi::Os
 
 /// One broker, so one replica of everything. The short session makes a restart after a crash take seconds:
 /// the controller refuses the broker until its former registration has run out.
-fn server_properties(folder: &Path, port: u16, controller_port: u16) -> String {
+fn server_properties(folder: &Path, port: u16, controller_port: u16, tls: Option<&KafkaTls>) -> String {
     let data = folder.join("data");
+    let tls_listener = tls.map(|tls| format!(",SSL://localhost:{}", tls.port)).unwrap_or_default();
+    let keystore = tls.map(|tls| format!("ssl.keystore.type=PEM\nssl.keystore.location={}\n", tls.keystore.display()));
     format!(
         "process.roles=broker,controller
 node.id=1
 controller.quorum.voters=1@127.0.0.1:{controller_port}
-listeners=PLAINTEXT://127.0.0.1:{port},CONTROLLER://127.0.0.1:{controller_port}
-advertised.listeners=PLAINTEXT://127.0.0.1:{port}
-listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT
+listeners=PLAINTEXT://127.0.0.1:{port},CONTROLLER://127.0.0.1:{controller_port}{tls_listener}
+advertised.listeners=PLAINTEXT://127.0.0.1:{port}{tls_listener}
+listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT,SSL:SSL
 controller.listener.names=CONTROLLER
 inter.broker.listener.name=PLAINTEXT
 log.dirs={data}
@@ -123,7 +142,8 @@ share.coordinator.state.topic.num.partitions=1
 group.initial.rebalance.delay.ms=0
 broker.session.timeout.ms=2000
 broker.heartbeat.interval.ms=500
-",
-        data = data.display()
+{keystore}",
+        data = data.display(),
+        keystore = keystore.unwrap_or_default()
     )
 }
