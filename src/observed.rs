@@ -75,7 +75,11 @@ pub fn nodes(chain: &Chain) -> Result<Nodes> {
 /// # Errors
 /// Endpoints that do not fit each other.
 pub fn endpoints(chain: &Chain) -> Result<Arc<Endpoints>> {
-    let first = EndpointSettings { ws_url: chain.ws_url.clone(), ..EndpointSettings::new(chain.rpc_url.clone()) };
+    let first = EndpointSettings {
+        ws_url: chain.ws_url.clone(),
+        calls_per_s: chain.calls_per_s,
+        ..EndpointSettings::new(chain.rpc_url.clone())
+    };
     let further = chain.endpoint.iter().map(|endpoint| {
         let usual = EndpointSettings::new(endpoint.url.clone());
         EndpointSettings {

@@ -45,8 +45,6 @@ pub async fn serve(
 ) -> Result<()> {
     let Some(operations) = &config.operations else { return Ok(()) };
     let metrics = PrometheusBuilder::new().install_recorder().wrap_err("metrics are recorded already")?;
-    // A counter that nobody has incremented would be missing, which alarms take for another thing than 0.
-    metrics::counter!("runproof_indexer_reorganisations_total").increment(0);
     let watched = sources.iter().zip(databases).zip(observed).map(|((source, database), observed)| {
         let further = source.chain.endpoint.iter().map(|endpoint| endpoint.url.clone());
         let rpc_urls = std::iter::once(source.chain.rpc_url.clone()).chain(further).collect();

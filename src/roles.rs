@@ -131,16 +131,16 @@ pub async fn index(config: &Config, observed: Arc<Observed>, token: Cancellation
     let settings = runproof_indexer::Settings {
         kind: chain.kind,
         start_block: chain.registry_deployed_at_block,
+        strict: chain.strict,
+        name: config.source_name().to_owned(),
         ..runproof_indexer::Settings::new(endpoints, chain.registry, postgres_url.clone())
     };
     let indexing = runproof_indexer::run(settings, token.clone());
     let relaying = async {
         let Some(kafka) = &config.kafka else { return Ok(()) };
         let settings = runproof_indexer::RelaySettings {
-            topic: kafka.topic.clone(),
-            options: kafka.client.clone(),
             relayed: observed.relayed.get_or_init(Arc::default).clone(),
-            ..runproof_indexer::RelaySettings::new(postgres_url, chain.registry, &kafka.bootstrap)
+            ..kafka.relay_settings(postgres_url, chain.registry)
         };
         runproof_indexer::relay::run(settings, token).await
     };

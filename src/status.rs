@@ -4,7 +4,10 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use alloy::primitives::{Address, B256};
 use eyre::{Context, Result};
-use runproof_indexer::{endpoints::EndpointStatus, standing::State};
+use runproof_indexer::{
+    endpoints::EndpointStatus,
+    standing::{Fault, State},
+};
 use serde::Serialize;
 use sqlx::{FromRow, PgPool, postgres::PgRow};
 
@@ -120,6 +123,9 @@ impl Status {
         use metrics::gauge;
         let failed = f64::from(u8::from(self.failure.is_some()));
         gauge!("runproof_source_failed", "source" => self.source.clone()).set(failed);
+        if !self.endpoints.is_empty() {
+            self.begin_counters();
+        }
         for endpoint in &self.endpoints {
             let name = || endpoint.name.clone();
             for state in State::ALL {
@@ -147,6 +153,22 @@ impl Status {
                 gauge!("runproof_verifier_position", &labels).set(lag.position as f64);
                 gauge!("runproof_verifier_lag_blocks", &labels).set(lag.blocks as f64);
                 gauge!("runproof_verifier_lag_seconds", &labels).set(lag.seconds as f64);
+            }
+        }
+    }
+}
+
+impl Status {
+    /// A counter that nobody has incremented would be missing, which alarms take for another thing than 0.
+    fn begin_counters(&self) {
+        for counter in ["runproof_indexer_entries_total", "runproof_indexer_reorganisations_total"] {
+            metrics::counter!(counter, "source" => self.source.clone()).increment(0);
+        }
+        for endpoint in &self.endpoints {
+            for fault in Fault::ALL {
+                let labels = [("endpoint", endpoint.name.clone()), ("fault", fault.name().to_owned())];
+                metrics::counter!("runproof_endpoint_faults_total", &labels).increment(0);
+                metrics::counter!("runproof_endpoint_set_aside_total", &labels).increment(0);
             }
         }
     }

@@ -46,6 +46,8 @@ pub struct AuditSettings {
     pub registry: Address,
     /// Which contract that is.
     pub kind: ContractKind,
+    /// Whether receipts must prove what the endpoints say.
+    pub strict: bool,
     /// First block of the journal.
     pub start_block: u64,
     /// The journal's database.
@@ -61,7 +63,7 @@ pub struct AuditSettings {
 /// # Errors
 /// What could not be read, and a chain that was reorganised meanwhile: then nothing is known, and the audit is to be repeated.
 pub async fn audit(settings: &AuditSettings) -> Result<Report> {
-    let source = Source::new(settings.endpoints.clone(), settings.registry, settings.kind, true);
+    let source = Source::new(settings.endpoints.clone(), settings.registry, settings.kind, settings.strict);
     let chain_id = source.identify(None, None).await?.chain.chain_id;
     let registry = Registry { chain_id, address: settings.registry };
     let newest = source.head().await?.latest;

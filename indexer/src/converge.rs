@@ -152,7 +152,11 @@ impl Writer<'_> {
     async fn rewind(&mut self) -> Result<bool, IndexError> {
         // What is taken back is found by the indexes, and blocks that come again meet the uniqueness that these keep.
         self.restore_indexes().await?;
-        self.cursor = rewind::rewind(self.pool, self.source, &self.cursor).await?;
+        let cursor = rewind::rewind(self.pool, self.source, &self.cursor).await?;
+        if cursor.block != self.cursor.block {
+            self.progress.reorganised();
+        }
+        self.cursor = cursor;
         Ok(true)
     }
 

@@ -100,7 +100,8 @@ pub(crate) fn of_log(
     decoded.map_err(|reason| reason.replace('\0', "\\0"))
 }
 
-/// A call whose calldata is not what the ABI says did not do what it would say: the contract's own decoder refuses it too, or reads less.
+/// A call whose calldata is not what the ABI says: the contract's own decoder refuses it too, or reads something else out of it. It has no log that
+/// could wait in quarantine, and nothing rests on it: the contract checks no signature, and no verdict asks for its certificates.
 fn of_call(block: &Block, call: &Call, item_index: u64) -> Option<Item> {
     let event = itrex::decode_call(&call.input, call.sender)
         .inspect_err(|error| tracing::warn!(transaction_hash = %call.transaction_hash, %error, "call left out"))

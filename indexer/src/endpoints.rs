@@ -213,25 +213,27 @@ impl Endpoints {
         interval.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
             interval.tick().await;
-            join_all(self.endpoints.iter().map(|endpoint| self.look(endpoint))).await;
+            // What was known before they are asked: one that is slow to answer must not make the others look old meanwhile.
             let best = self.newest_block().unwrap_or(0);
-            for endpoint in self.endpoints.iter().filter(|endpoint| endpoint.state() == State::Serving) {
-                let Some(head) = endpoint.head_block() else { continue };
-                if head.saturating_add(self.max_lag_blocks) < best {
+            let looked = join_all(self.endpoints.iter().map(|endpoint| self.look(endpoint))).await;
+            for (endpoint, head) in self.endpoints.iter().zip(looked) {
+                let lags = head.filter(|head| head.saturating_add(self.max_lag_blocks) < best);
+                if let Some(head) = lags.filter(|_| endpoint.state() == State::Serving) {
                     endpoint.disappointed(Fault::Lags, format!("its newest block is {head}, that of others {best}"));
                 }
             }
         }
     }
 
-    async fn look(&self, endpoint: &Endpoint) {
+    /// Asks one for its newest block, and whether it is of the right chain and contract; `None` if it is not to be asked, or does not answer well.
+    async fn look(&self, endpoint: &Endpoint) -> Option<u64> {
         if matches!(endpoint.state(), State::SetAside | State::Paused) {
-            return;
+            return None;
         }
         let expected = self.expected().clone();
         if expected.is_empty() {
             // Nothing is known yet that it could be held against.
-            return;
+            return None;
         }
         let looked = async {
             if !endpoint.is_proven(PROOF_HOLDS) {
@@ -242,10 +244,12 @@ impl Endpoints {
             }
             endpoint.head().await
         };
-        match looked.await {
+        let looked = looked.await;
+        match &looked {
             Ok(_) => endpoint.answered(),
-            Err(error) => endpoint.failed(&error),
+            Err(error) => endpoint.failed(error),
         }
+        looked.ok().map(|head| head.latest.number)
     }
 
     fn expected(&self) -> std::sync::MutexGuard<'_, BTreeMap<Address, Identity>> {

@@ -42,7 +42,7 @@ pub mod relay;
 mod rewind;
 mod room;
 mod rpc;
-mod settings;
+pub mod settings;
 pub mod source;
 mod span;
 pub mod standing;
@@ -95,7 +95,7 @@ pub async fn run(settings: Settings, token: CancellationToken) -> eyre::Result<(
         wake,
         backoff: Backoff::new("indexer"),
         span: Span::new(settings.max_range),
-        progress: Progress::new(),
+        progress: Progress::new(settings.name.clone()),
         settings,
     };
     // To stop is to drop what is being done, which is safe at any point, as a crash is.

@@ -17,6 +17,7 @@ const BAR: &str = "{bar:32} {human_pos}/{human_len} blocks, {msg}";
 
 /// Of one catch-up after the other.
 pub(crate) struct Progress {
+    source: String,
     on_terminal: bool,
     way: Option<Way>,
 }
@@ -39,14 +40,14 @@ struct Figures {
 }
 
 impl Progress {
-    /// From now on.
-    pub(crate) fn new() -> Self {
-        Self { on_terminal: std::io::stderr().is_terminal(), way: None }
+    /// Of this source, from now on.
+    pub(crate) fn new(source: String) -> Self {
+        Self { source, on_terminal: std::io::stderr().is_terminal(), way: None }
     }
 
     /// The journal is at `cursor`, the chain at `head`, and `items` entries came in between.
     pub(crate) fn update(&mut self, cursor: &Cursor, head: &Head, items: usize) {
-        metrics::counter!("runproof_indexer_entries_total").increment(items as u64);
+        metrics::counter!("runproof_indexer_entries_total", "source" => self.source.clone()).increment(items as u64);
         let indexed = cursor.block.map_or(0, |block| block.number);
         let lag_blocks = head.latest.number.saturating_sub(indexed);
         let now = Instant::now();
@@ -76,6 +77,13 @@ impl Progress {
                 "catching up"
             );
         }
+    }
+}
+
+impl Progress {
+    /// The chain took blocks back.
+    pub(crate) fn reorganised(&self) {
+        metrics::counter!("runproof_indexer_reorganisations_total", "source" => self.source.clone()).increment(1);
     }
 }
 

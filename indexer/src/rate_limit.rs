@@ -16,6 +16,8 @@ use tokio::time::Instant;
 /// Without a word on how long: first this, then twice as long each time.
 const FIRST_PAUSE: Duration = Duration::from_millis(500);
 const LONGEST_PAUSE: Duration = Duration::from_secs(300);
+/// An endpoint's own word counts, up to this: a day's quota is used up at most for a day.
+const LONGEST_TOLD: Duration = Duration::from_secs(24 * 3600);
 
 /// One endpoint's.
 pub(crate) struct RateLimit {
@@ -61,8 +63,8 @@ impl RateLimit {
     /// It was too much: nobody asks for this long (the endpoint's own word, or longer each time). Returns how long.
     pub(crate) fn refused(&self, told: Option<Duration>) -> Duration {
         let mut pause = self.pause();
-        let own = FIRST_PAUSE * 2u32.saturating_pow(pause.refusals.min(10));
-        let wait = told.unwrap_or(own).min(LONGEST_PAUSE);
+        let own = (FIRST_PAUSE * 2u32.saturating_pow(pause.refusals.min(10))).min(LONGEST_PAUSE);
+        let wait = told.map_or(own, |told| told.min(LONGEST_TOLD));
         pause.refusals += 1;
         pause.until = pause.until.max(Some(Instant::now() + wait));
         wait
@@ -140,6 +142,17 @@ mod tests {
             Some(Duration::from_secs(9))
         );
         assert_eq!(retry_after("soon", SystemTime::now()), None);
+    }
+
+    #[test]
+    fn an_endpoint_is_left_alone_for_as_long_as_it_says() {
+        let limit = RateLimit::new(None);
+        let an_hour = Duration::from_secs(3600);
+        assert_eq!(limit.refused(Some(an_hour)), an_hour);
+        let until = limit.paused_until().expect("a pause");
+        assert!(until > Instant::now() + an_hour - Duration::from_secs(60));
+        assert_eq!(limit.refused(Some(Duration::MAX)), LONGEST_TOLD);
+        assert_eq!((0..20).map(|_| limit.refused(None)).last(), Some(LONGEST_PAUSE));
     }
 
     #[tokio::test]

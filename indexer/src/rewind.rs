@@ -33,7 +33,6 @@ pub(crate) async fn rewind(pool: &PgPool, source: &Source, from: &Cursor) -> Res
     let mut transaction = pool.begin().await?;
     let to = take_back(&mut transaction, from, fork, "is no longer canonical", &replacements).await?;
     transaction.commit().await?;
-    metrics::counter!("runproof_indexer_reorganisations_total").increment(1);
     let retracted = to.position - from.position;
     let depth_blocks = from.block.map_or(0, |old| old.number - fork.map_or(0, |block| block.number));
     warn!(fork_block = above, depth_blocks, retracted, position = to.position, "the chain was reorganised");

@@ -3,6 +3,7 @@
 use std::{
     collections::BTreeMap,
     fmt,
+    num::NonZeroU32,
     sync::{Arc, atomic::AtomicU64},
     time::Duration,
 };
@@ -13,9 +14,14 @@ use url::Url;
 
 use crate::endpoints::Endpoints;
 
+/// Rows that a relay's transaction holds at most, if nothing else is said.
+pub const DEFAULT_RELAY_BATCH: NonZeroU32 = NonZeroU32::new(10_000).expect("not 0");
+
 /// What the indexer is told.
 #[derive(Clone)]
 pub struct Settings {
+    /// What the source is called in metrics.
+    pub name: String,
     /// The endpoints of the contract's chain. If one has a websocket, blocks are noticed as they come, and `poll_interval` is the fallback.
     pub endpoints: Arc<Endpoints>,
     /// EIP-155 chain id that they must answer with; `None` takes what they say the first time.
@@ -44,6 +50,7 @@ impl Settings {
     /// The usual: strict, a poll each 500 ms, at most 2,000 blocks a request.
     pub fn new(endpoints: Arc<Endpoints>, registry: Address, postgres_url: Url) -> Self {
         Self {
+            name: "main".into(),
             endpoints,
             chain_id: None,
             registry,
@@ -107,7 +114,7 @@ impl RelaySettings {
             topic: "runproof.events".into(),
             partitions: 1,
             replication: None,
-            batch: 10_000,
+            batch: DEFAULT_RELAY_BATCH.get(),
             poll_interval: Duration::from_secs(2),
             options: BTreeMap::new(),
             relayed: Arc::default(),

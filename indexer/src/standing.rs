@@ -37,6 +37,10 @@ pub enum Fault {
 }
 
 impl Fault {
+    /// All of them.
+    pub const ALL: [Self; 6] =
+        [Self::Unclear, Self::Lags, Self::Fails, Self::Dissents, Self::DoesNotFit, Self::Stranger];
+
     /// What an error says about who gave it; `None` if nothing.
     pub(crate) fn of(error: &IndexError) -> Option<Self> {
         match error {
@@ -60,7 +64,7 @@ impl Fault {
     }
 
     /// Its name in metrics.
-    pub(crate) fn name(self) -> &'static str {
+    pub fn name(self) -> &'static str {
         match self {
             Self::Unclear => "unclear",
             Self::Lags => "lags",

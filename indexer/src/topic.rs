@@ -18,9 +18,13 @@ const TIMEOUT: Duration = Duration::from_secs(15);
 const BROKERS_DEFAULT: i32 = -1;
 /// Bytes of a message at most. A log is as long as a block's gas pays for, and its JSON more than twice as long.
 pub(crate) const LONGEST_MESSAGE: &str = "16777216";
+/// Kafka's name of that.
+const MAX_BYTES: &str = "max.message.bytes";
 
 /// Nothing is ever deleted, since it is folded from its beginning.
 const KEPT: [(&str, &str); 3] = [("cleanup.policy", "delete"), ("retention.ms", "-1"), ("retention.bytes", "-1")];
+/// Likewise, and long messages are taken.
+const KEPT_IN_FULL: [(&str, &str); 4] = [KEPT[0], KEPT[1], KEPT[2], (MAX_BYTES, LONGEST_MESSAGE)];
 /// The newest message of each key stays.
 const COMPACTED: [(&str, &str); 1] = [("cleanup.policy", "compact")];
 
@@ -61,10 +65,11 @@ impl Topic {
         }
     }
 
-    /// Settings without which what it holds would be lost or never tidied.
+    /// Settings without which what it holds would be lost, refused or never tidied.
     fn needed(self) -> &'static [(&'static str, &'static str)] {
         match self {
-            Self::Events | Self::DeadLetters => &KEPT,
+            Self::Events => &KEPT,
+            Self::DeadLetters => &KEPT_IN_FULL,
             Self::Instances | Self::Verdicts => &COMPACTED,
         }
     }
@@ -87,7 +92,10 @@ pub(crate) async fn ensure(settings: &RelaySettings) -> eyre::Result<()> {
     let options = AdminOptions::new().request_timeout(Some(TIMEOUT)).operation_timeout(Some(TIMEOUT));
     let names = Topic::ALL.map(|topic| (topic, topic.name(&settings.topic)));
     let wanted = names.iter().map(|(topic, name)| new_topic(settings, *topic, name)).collect::<Vec<_>>();
-    for answer in admin.create_topics(&wanted, &options).await.wrap_err("creating the topics")? {
+    let answers = admin.create_topics(&wanted, &options).await;
+    for answer in
+        answers.wrap_err("creating the topics; check `bootstrap` of [kafka], and TLS and SASL in [kafka.client]")?
+    {
         match answer {
             Ok(topic) => info!(topic, partitions = settings.partitions, "topic created"),
             Err((_, RDKafkaErrorCode::TopicAlreadyExists)) => {}
@@ -109,22 +117,24 @@ pub(crate) async fn ensure(settings: &RelaySettings) -> eyre::Result<()> {
 fn new_topic<'a>(settings: &RelaySettings, topic: Topic, name: &'a str) -> NewTopic<'a> {
     let replication = TopicReplication::Fixed(settings.replication.unwrap_or(BROKERS_DEFAULT));
     let new = NewTopic::new(name, settings.partitions, replication);
-    let new = topic.needed().iter().fold(new, |new, (setting, value)| new.set(setting, value));
-    match topic {
-        Topic::DeadLetters => new.set("max.message.bytes", LONGEST_MESSAGE),
-        _ => new,
-    }
+    topic.needed().iter().fold(new, |new, (setting, value)| new.set(setting, value))
 }
 
 fn check(topic: Topic, name: &str, found: &ConfigResource) -> Result<(), RelayError> {
     for &(setting, needed) in topic.needed() {
         let value = found.get(setting).and_then(|entry| entry.value.as_deref()).unwrap_or_default();
-        if value != needed {
+        if !suffices(setting, value, needed) {
             let (topic, found) = (name.to_owned(), value.to_owned());
             return Err(RelayError::WrongSetting { topic, setting, found, needed });
         }
     }
     Ok(())
+}
+
+/// A limit may also be higher.
+fn suffices(setting: &str, value: &str, needed: &str) -> bool {
+    let number = |text: &str| text.parse::<u64>().ok();
+    value == needed || setting == MAX_BYTES && number(value) >= number(needed)
 }
 
 #[cfg(test)]
@@ -136,6 +146,16 @@ mod tests {
         let names = |events| Topic::ALL.map(|topic| topic.name(events));
         assert_eq!(names("x.events"), ["x.events", "x.instances", "x.verdicts", "x.dead-letters"]);
         assert_eq!(names("journal"), ["journal", "journal.instances", "journal.verdicts", "journal.dead-letters"]);
+    }
+
+    #[test]
+    fn a_limit_may_be_higher_and_nothing_else_may_differ() {
+        let suffices =
+            |setting, value| suffices(setting, value, if setting == MAX_BYTES { LONGEST_MESSAGE } else { "-1" });
+        assert!(
+            suffices(MAX_BYTES, LONGEST_MESSAGE) && suffices(MAX_BYTES, "100000000") && suffices("retention.ms", "-1")
+        );
+        assert!(!suffices(MAX_BYTES, "1048588") && !suffices(MAX_BYTES, "") && !suffices("retention.ms", "604800000"));
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use eyre::{Context, Result};
-use runproof_indexer::{RelaySettings, audit::AuditSettings};
+use runproof_indexer::audit::AuditSettings;
 use url::Url;
 
 use crate::{cli::Audit, config::Config, observed::endpoints};
@@ -12,15 +12,12 @@ use crate::{cli::Audit, config::Config, observed::endpoints};
 pub async fn audit(config: &Config, audit: &Audit) -> Result<bool> {
     let postgres_url = Url::parse(&config.postgres.url).wrap_err("postgres.url")?;
     let chain = &config.chain;
-    let topic = config.kafka.as_ref().map(|kafka| RelaySettings {
-        topic: kafka.topic.clone(),
-        options: kafka.client.clone(),
-        ..RelaySettings::new(postgres_url.clone(), chain.registry, &kafka.bootstrap)
-    });
+    let topic = config.kafka.as_ref().map(|kafka| kafka.relay_settings(postgres_url.clone(), chain.registry));
     let settings = AuditSettings {
         endpoints: endpoints(chain)?,
         registry: chain.registry,
         kind: chain.kind,
+        strict: chain.strict,
         start_block: chain.registry_deployed_at_block,
         postgres_url,
         topic,

@@ -1,11 +1,14 @@
 //! The sections of the configuration, and what they are if nothing is said.
 
-use std::{num::NonZeroU32, path::PathBuf};
+use std::{
+    num::{NonZeroU16, NonZeroU32},
+    path::PathBuf,
+};
 
 use alloy::primitives::Address;
 use runproof_contracts::ContractKind;
 use runproof_executor::quota::QuotaSettings;
-use runproof_indexer::endpoints::Role;
+use runproof_indexer::{RelaySettings, endpoints::Role};
 use serde::{Deserialize, Serialize};
 use url::Url;
 
@@ -19,6 +22,8 @@ pub struct Chain {
     pub rpc_url: Url,
     /// JSON-RPC over a websocket: a hint to look now. Absent: the chain is polled.
     pub ws_url: Option<Url>,
+    /// Calls that `rpc_url` may be asked a second; absent: it tells when it is too much.
+    pub calls_per_s: Option<NonZeroU32>,
     /// The contract.
     pub registry: Address,
     /// Which contract that is.
@@ -31,6 +36,9 @@ pub struct Chain {
     pub quorum: usize,
     /// An endpoint that is more blocks behind the others is set aside.
     pub max_lag_blocks: u64,
+    /// Whether all receipts of a block must prove its logs, as its header's root says. Without it a node that leaves out all logs of a block is believed;
+    /// that saves a request for blocks whose bloom filter admits the contract in vain.
+    pub strict: bool,
     /// Further endpoints, beside `rpc_url`.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub endpoint: Vec<Endpoint>,
@@ -59,7 +67,7 @@ pub struct Endpoint {
 impl Chain {
     /// Whether two sources read from the same endpoints, by the same rules.
     pub fn has_same_endpoints(&self, other: &Self) -> bool {
-        let rules = |chain: &Self| (chain.quorum, chain.max_lag_blocks);
+        let rules = |chain: &Self| (chain.calls_per_s, chain.quorum, chain.max_lag_blocks);
         (&self.rpc_url, &self.ws_url, &self.endpoint) == (&other.rpc_url, &other.ws_url, &other.endpoint)
             && rules(self) == rules(other)
     }
@@ -70,12 +78,14 @@ impl Default for Chain {
         Self {
             rpc_url: local("http://127.0.0.1:8545"),
             ws_url: None,
+            calls_per_s: None,
             registry: Address::ZERO,
             kind: ContractKind::Registry,
             registry_deployed_at_block: 0,
             ens_registry: alloy::primitives::address!("00000000000C2E074eC69A0dFb2997BA6C7d2e1e"),
             quorum: 1,
             max_lag_blocks: 16,
+            strict: true,
             endpoint: Vec::new(),
         }
     }
@@ -112,13 +122,27 @@ pub struct Kafka {
     pub bootstrap: String,
     /// Topic of the journal.
     pub topic: String,
+    /// Partitions of topics that are created.
+    pub partitions: NonZeroU16,
+    /// Replicas of topics that are created; absent: the brokers' default.
+    pub replication: Option<NonZeroU16>,
+    /// Rows that a transaction holds at most.
+    pub batch: NonZeroU32,
     /// Passed to librdkafka as they are, such as `security.protocol`.
     pub client: std::collections::BTreeMap<String, String>,
 }
 
 impl Default for Kafka {
     fn default() -> Self {
-        Self { bootstrap: "127.0.0.1:9092".into(), topic: "runproof.events".into(), client: Default::default() }
+        use runproof_indexer::settings as defaults;
+        Self {
+            bootstrap: "127.0.0.1:9092".into(),
+            topic: "runproof.events".into(),
+            partitions: NonZeroU16::MIN,
+            replication: None,
+            batch: defaults::DEFAULT_RELAY_BATCH,
+            client: Default::default(),
+        }
     }
 }
 
@@ -356,6 +380,18 @@ pub struct Operations {
 }
 
 impl Kafka {
+    /// What a relay of this contract's journal is told.
+    pub fn relay_settings(&self, postgres_url: Url, contract: Address) -> RelaySettings {
+        RelaySettings {
+            topic: self.topic.clone(),
+            partitions: self.partitions.get().into(),
+            replication: self.replication.map(|replicas| replicas.get().into()),
+            batch: self.batch.get(),
+            options: self.client.clone(),
+            ..RelaySettings::new(postgres_url, contract, &self.bootstrap)
+        }
+    }
+
     /// `runproof.events` becomes `runproof.<name>.events`.
     pub(super) fn of_source(&self, name: &str) -> Self {
         let family = self.topic.strip_suffix(".events").unwrap_or(&self.topic);

@@ -32,6 +32,15 @@ fn status_and_metrics_tell_endpoints_lags_and_reorganisations() {
         assert!(waiting.stop());
 
         let _indexer = start(&world, "index", indexer, &[]);
+        let counted = eventually("counters are told from the start", async || {
+            let told = reqwest::get(format!("http://127.0.0.1:{indexer}/metrics")).await.ok()?.text().await.ok()?;
+            told.contains(r#"runproof_endpoint_faults_total{endpoint="twin",fault="stranger"} 0"#).then_some(told)
+        })
+        .await;
+        for counter in ["indexer_reorganisations_total", "indexer_entries_total"] {
+            assert!(counted.contains(&format!(r#"runproof_{counter}{{source="main"}}"#)), "{counted}");
+        }
+        assert!(counted.contains(r#"runproof_endpoint_set_aside_total{endpoint="twin",fault="lags"} 0"#), "{counted}");
         let _verifier = start(&world, "verdicts", verifier, &[]);
         let through = |stage: &'static str| move |journal: &Value| journal[stage]["position"] == position;
         let relayed = self::journal(indexer, "all is relayed", through("relay")).await;
@@ -50,7 +59,7 @@ fn status_and_metrics_tell_endpoints_lags_and_reorganisations() {
 
         world.chain().await.reorganise(1).await.expect("anvil reorganises");
         eventually("the reorganisation is counted", async || {
-            metrics(indexer).await.contains("runproof_indexer_reorganisations_total 1").then_some(())
+            metrics(indexer).await.contains(r#"runproof_indexer_reorganisations_total{source="main"} 1"#).then_some(())
         })
         .await;
         let told = [metrics(indexer).await, metrics(verifier).await].concat();
