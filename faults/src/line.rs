@@ -57,6 +57,15 @@ pub(crate) struct Outcome {
     pub(crate) figure: String,
     /// What did not hold.
     pub(crate) broken: Vec<String>,
+    /// Why it could not be done here at all.
+    pub(crate) skipped: Option<&'static str>,
+}
+
+impl Outcome {
+    /// Of a line that cannot be done here.
+    pub(crate) fn skipped(why: &'static str) -> Self {
+        Self { skipped: Some(why), ..Self::default() }
+    }
 }
 
 const fn line(number: u8, fault: &'static str, full: u64, short: u64) -> Line {
@@ -116,8 +125,12 @@ impl Line {
             broken: vec![format!("the line did not come to its end: {error:#}")],
             ..Outcome::default()
         });
-        let Outcome { tried, figure, broken } = outcome;
-        Row { number: self.number, fault: self.fault, tried, figure, broken, seconds: begun.elapsed().as_secs() }
+        let Outcome { tried, figure, mut broken, skipped } = outcome;
+        if tried == 0 && skipped.is_none() && broken.is_empty() {
+            broken.push("the fault was never done".into());
+        }
+        let seconds = begun.elapsed().as_secs();
+        Row { number: self.number, fault: self.fault, tried, figure, broken, skipped, seconds }
     }
 
     /// Boxed, since a line's future holds a whole world, and twenty of them in one would overflow a thread's stack.

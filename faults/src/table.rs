@@ -15,6 +15,8 @@ pub struct Row {
     pub figure: String,
     /// What did not hold; empty if all did.
     pub broken: Vec<String>,
+    /// Why it could not be done here; `None` if it was.
+    pub skipped: Option<&'static str>,
     /// How long it took.
     pub seconds: u64,
 }
@@ -34,9 +36,14 @@ impl Table {
         Self { seed, rows: Vec::new() }
     }
 
-    /// Whether every line did.
+    /// Whether every line did that could be done here.
     pub fn holds(&self) -> bool {
         self.rows.iter().all(|row| row.broken.is_empty())
+    }
+
+    /// Those that could not, each with the reason.
+    pub fn skipped(&self) -> impl Iterator<Item = (u8, &'static str)> {
+        self.rows.iter().filter_map(|row| Some((row.number, row.skipped?)))
     }
 }
 
@@ -44,8 +51,12 @@ impl fmt::Display for Table {
     /// As a Markdown table, then what broke.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "| # | fault | tried | figure | all agrees | s |\n|---|---|---|---|---|---|")?;
-        for Row { number, fault, tried, figure, broken, seconds } in &self.rows {
-            let agrees = if broken.is_empty() { "yes" } else { "**no**" };
+        for Row { number, fault, tried, figure, broken, skipped, seconds } in &self.rows {
+            let agrees = match skipped {
+                Some(why) => &format!("not done: {why}"),
+                None if broken.is_empty() => "yes",
+                None => "**no**",
+            };
             writeln!(f, "| {number} | {fault} | {tried} | {figure} | {agrees} | {seconds} |")?;
         }
         writeln!(f, "\nseed {}", self.seed)?;

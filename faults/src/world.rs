@@ -46,6 +46,8 @@ pub(crate) struct Detours {
     /// Standby endpoints of the chain, by name and URL, and how many of all must say the same.
     pub(crate) endpoints: Vec<(&'static str, String)>,
     pub(crate) quorum: Option<usize>,
+    /// Further settings of the chain.
+    pub(crate) chain: String,
     /// Where `/status` is served.
     pub(crate) operations_port: Option<u16>,
     /// Further sections of the configuration.
@@ -76,6 +78,7 @@ impl<'a> World<'a> {
         rpc_url: String,
     ) -> Result<Self> {
         let folder = ground.folder.join(&name);
+        std::fs::create_dir_all(&folder)?;
         let database_url = ground.database(&name).await?;
         let pool = PgPoolOptions::new().max_connections(2).connect_lazy(&database_url)?;
         let world = Self { ground, name, folder, registry, pool, database_url, stack };
@@ -118,9 +121,9 @@ impl<'a> World<'a> {
         let kafka = detours.kafka_port.map_or(kafka, |port| format!("127.0.0.1:{port}"));
         let Registry { address, deployed_at_block } = self.registry;
         let client = detours.kafka_client.iter().map(|(name, value)| format!("client.\"{name}\" = \"{value}\"\n"));
-        let quorum = detours.quorum.unwrap_or(1);
+        let (quorum, chain) = (detours.quorum.unwrap_or(1), &detours.chain);
         let mut text = format!(
-            "[chain]\nquorum = {quorum}\nrpc_url = \"{rpc_url}\"\n{ws_url}\nregistry = \"{address}\"\nregistry_deployed_at_block = {deployed_at_block}\n\
+            "[chain]\nquorum = {quorum}\n{chain}\nrpc_url = \"{rpc_url}\"\n{ws_url}\nregistry = \"{address}\"\nregistry_deployed_at_block = {deployed_at_block}\n\
              [postgres]\nurl = \"{postgres}\"\n[kafka]\nbootstrap = \"{kafka}\"\ntopic = \"{}.events\"\n",
             self.name
         );

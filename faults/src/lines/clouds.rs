@@ -53,7 +53,7 @@ pub(crate) async fn long_histories(ground: &Ground, random: &mut StdRng, times: 
     );
     executor.kill().await?;
     runs.end().await;
-    Ok(Outcome { tried, figure, broken })
+    Ok(Outcome { tried, figure, broken, ..Outcome::default() })
 }
 
 /// Line 31; `times` is the number of executions.

@@ -15,7 +15,7 @@ use runproof_contracts::InstanceRegistry;
 use runproof_stack::{Geth, Registry};
 
 use super::{
-    forks::{RETRACTIONS, removed, standing},
+    forks::{RETRACTIONS, removed, residue, standing},
     judge_on, some_time,
 };
 use crate::{
@@ -27,7 +27,7 @@ use crate::{
     world::World,
 };
 
-const NOT_INSTALLED: &str = "not done: geth is not installed (`stack/install.sh --faults`)";
+const NOT_INSTALLED: &str = "geth is not installed (`stack/install.sh --faults`)";
 /// Nothing is safe or final yet.
 const NOTHING: B256 = B256::ZERO;
 /// Blocks that geth lets its head sink at most: beyond it answers "Too deep reorg" (-38006).
@@ -99,7 +99,7 @@ pub(crate) async fn deep(ground: &Ground, random: &mut StdRng, times: u64) -> Re
     let mut outcome = Outcome::default();
     let (mut retracted_in_all, mut deepest, mut to_the_last) = (0, 0, 0);
     if !Geth::is_installed() {
-        return Ok(Outcome { figure: NOT_INSTALLED.into(), ..outcome });
+        return Ok(Outcome::skipped(NOT_INSTALLED));
     }
     while outcome.tried < times {
         let mut driven = Driven::start(ground, random).await?;
@@ -142,9 +142,9 @@ pub(crate) async fn deep(ground: &Ground, random: &mut StdRng, times: u64) -> Re
 pub(crate) async fn there_and_back(ground: &Ground, random: &mut StdRng, times: u64) -> Result<Outcome> {
     const TURNS_A_NODE: u64 = 25;
     let mut outcome = Outcome::default();
-    let mut kills = 0;
+    let (mut kills, mut residues) = (0, 0);
     if !Geth::is_installed() {
-        return Ok(Outcome { figure: NOT_INSTALLED.into(), ..outcome });
+        return Ok(Outcome::skipped(NOT_INSTALLED));
     }
     while outcome.tried < times {
         let mut driven = Driven::start(ground, random).await?;
@@ -165,9 +165,13 @@ pub(crate) async fn there_and_back(ground: &Ground, random: &mut StdRng, times: 
             driven.world.caught_up(&driven.geth).await?;
             outcome.tried += 1;
         }
+        residues += residue(&driven.world, driven.geth.provider()).await?;
         outcome.broken.extend(driven.judge(indexer).await?);
     }
-    outcome.figure = format!("residue of the dead fork 0; {kills} kills in between");
+    if residues != 0 {
+        outcome.broken.push(format!("{residues} rows of the dead fork stand"));
+    }
+    outcome.figure = format!("residue of the dead fork {residues}; {kills} kills in between");
     Ok(outcome)
 }
 
@@ -175,7 +179,7 @@ pub(crate) async fn there_and_back(ground: &Ground, random: &mut StdRng, times: 
 pub(crate) async fn below_finalized(ground: &Ground, random: &mut StdRng, times: u64) -> Result<Outcome> {
     let mut outcome = Outcome::default();
     if !Geth::is_installed() {
-        return Ok(Outcome { figure: NOT_INSTALLED.into(), ..outcome });
+        return Ok(Outcome::skipped(NOT_INSTALLED));
     }
     for live in (0..times).map(|time| time % 2 == 0) {
         let mut driven = Driven::start(ground, random).await?;

@@ -2,10 +2,9 @@
 
 use std::time::Duration;
 
-use alloy::{primitives::B256, providers::Provider};
+use alloy::providers::{DynProvider, Provider};
 use eyre::Result;
 use rand::{Rng, rngs::StdRng};
-use runproof_stack::Chain;
 
 use super::{BLOCKS_A_CHAIN, judge, some_time};
 use crate::{
@@ -92,7 +91,7 @@ pub(super) async fn removed(node: &impl Node, standing: &[BlockRows]) -> Result<
 pub(crate) async fn there_and_back(ground: &Ground, random: &mut StdRng, times: u64) -> Result<Outcome> {
     const TURNS_A_WORLD: u64 = 25;
     let mut outcome = Outcome::default();
-    let (mut kills, mut retracted) = (0, 0);
+    let (mut kills, mut retracted, mut residues) = (0, 0, 0);
     while outcome.tried < times {
         let world = World::new(ground).await?;
         let mut load = Load::new(world.chain()?, world.registry.address).await?;
@@ -123,26 +122,28 @@ pub(crate) async fn there_and_back(ground: &Ground, random: &mut StdRng, times: 
             outcome.tried += 1;
         }
         retracted += world.number(RETRACTIONS).await?;
-        let residue = residue(&world, a).await?;
-        if residue != 0 {
-            outcome.broken.push(format!("{}: {residue} rows of the dead fork stand", world.name));
-        }
+        residues += residue(&world, a.provider()).await?;
         outcome.broken.extend(judge(&world, indexer).await?);
         second.stop().await;
         world.end().await;
     }
-    outcome.figure = format!("residue of the dead fork 0; {retracted} rows taken back, {kills} kills in between");
+    if residues != 0 {
+        outcome.broken.push(format!("rows of {residues} blocks of the dead fork stand"));
+    }
+    outcome.figure =
+        format!("residue of the dead fork {residues}; {retracted} rows taken back, {kills} kills in between");
     Ok(outcome)
 }
 
-/// Standing rows whose block chain A does not have.
-async fn residue(world: &World<'_>, a: &Chain) -> Result<usize> {
-    let sql = "select distinct block_hash from journal.entry where retracts is null and retracted_by is null";
-    let hashes: Vec<Vec<u8>> = sqlx::query_scalar(sql).fetch_all(&world.pool).await?;
+/// Blocks of standing rows that the node does not have at their height.
+pub(super) async fn residue(world: &World<'_>, node: &DynProvider) -> Result<usize> {
+    let sql =
+        "select distinct block_number, block_hash from journal.entry where retracts is null and retracted_by is null";
+    let blocks: Vec<(i64, Vec<u8>)> = sqlx::query_as(sql).fetch_all(&world.pool).await?;
     let mut residue = 0;
-    for hash in hashes {
-        let block = a.provider().get_block_by_hash(B256::try_from(hash.as_slice())?).await?;
-        residue += usize::from(block.is_none());
+    for (number, hash) in blocks {
+        let block = node.get_block_by_number((number.unsigned_abs()).into()).await?;
+        residue += usize::from(block.is_none_or(|block| block.header.hash.as_slice() != hash));
     }
     Ok(residue)
 }

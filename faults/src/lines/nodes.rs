@@ -9,7 +9,7 @@ use rand::{
 };
 use serde_json::{Value, json};
 
-use super::falsified::falsified;
+use super::falsified::{Where, falsified};
 use crate::{ground::Ground, line::Outcome, rpc_proxy::Meddled};
 
 /// Name of a call's method.
@@ -19,7 +19,7 @@ pub(super) fn method(call: &Value) -> &str {
 
 /// Line 6.
 pub(crate) async fn lagging(ground: &Ground, random: &mut StdRng, times: u64) -> Result<Outcome> {
-    falsified(ground, random, times, || {
+    falsified(ground, random, times, Where::Live, || {
         let (mut heads, mut told) = (Vec::<Value>::new(), 0);
         move |call, answer, random, allowed| match method(call) {
             _ if has_logs(call, answer) && allowed && random.random_bool(0.2) => {
@@ -66,7 +66,7 @@ fn emits(receipt: &Value) -> bool {
 
 /// Line 7.
 pub(crate) async fn wrong_logs(ground: &Ground, random: &mut StdRng, times: u64) -> Result<Outcome> {
-    falsified(ground, random, times, || {
+    falsified(ground, random, times, Where::AlsoOnTheWay, || {
         let mut earlier = Value::Null;
         move |call, answer, random, allowed| {
             if !has_logs(call, answer) {
@@ -104,11 +104,16 @@ pub(super) fn spoil(result: &mut Value, earlier: &Value, random: &mut StdRng) {
     }
 }
 
-/// Drops, doubles, shuffles or alters logs, of which there is at least one.
+/// Drops, doubles, shuffles or alters logs, of which there is at least one. Of the logs of one block in an answer to `eth_getLogs`, never all are dropped: an
+/// indexer that is not strict believes that.
 fn spoil_logs(logs: &mut Vec<Value>, fields: &[&str], random: &mut StdRng) {
     let which = random.random_range(0..logs.len());
+    let block = &logs[which]["blockHash"];
+    let others = logs.iter().filter(|log| log["blockHash"] == *block).count() - 1;
+    let droppable = others > 0 || !fields.contains(&"blockHash");
     match random.random_range(0..6) {
-        0 => drop(logs.remove(which)),
+        0 if droppable => drop(logs.remove(which)),
+        0 => logs.insert(which, logs[which].clone()),
         1 => logs.insert(which, logs[which].clone()),
         2 => logs.shuffle(random),
         _ => {
@@ -135,7 +140,7 @@ fn anything(random: &mut StdRng) -> Value {
 pub(crate) async fn broken_answers(ground: &Ground, random: &mut StdRng, times: u64) -> Result<Outcome> {
     /// More than anybody reads into memory at once.
     const HUGE: usize = 65 << 20;
-    let mut outcome = falsified(ground, random, times, || {
+    let mut outcome = falsified(ground, random, times, Where::Live, || {
         |call, answer, random, allowed| {
             // A chain may name no safe block, by null.
             let tagged = matches!(call["params"][0].as_str(), Some("safe" | "finalized"));
@@ -163,7 +168,7 @@ pub(crate) async fn broken_answers(ground: &Ground, random: &mut StdRng, times: 
 
 /// Line 13.
 pub(crate) async fn forged(ground: &Ground, random: &mut StdRng, times: u64) -> Result<Outcome> {
-    falsified(ground, random, times, || {
+    falsified(ground, random, times, Where::Live, || {
         |call, answer, random, allowed| {
             let result = &mut answer["result"];
             if !allowed || !random.random_bool(0.2) {

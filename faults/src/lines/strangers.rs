@@ -17,6 +17,7 @@ use crate::{
 /// Line 12: by turns another chain id, no code at the address, other code, and another chain of the same id whose contract has the same address.
 pub(crate) async fn other_chains(ground: &Ground, random: &mut StdRng, times: u64) -> Result<Outcome> {
     let mut outcome = Outcome::default();
+    let (mut refused, mut rows) = (0, 0);
     for time in 0..times {
         let world = World::new(ground).await?;
         let chain = world.chain()?;
@@ -49,23 +50,29 @@ pub(crate) async fn other_chains(ground: &Ground, random: &mut StdRng, times: u6
         let case = LIES.get((time % 4) as usize).map_or("another genesis", |(method, _)| method);
         let mut indexer = world.index()?;
         let ended = indexer.ended(Duration::from_secs(30)).await;
-        if ended.is_none_or(|status| status.success()) {
-            outcome.broken.push(format!("{}: {case}: it did not refuse ({ended:?})", world.name));
+        if ended.is_none_or(|status| status.success()) || !indexer.log().contains(SENTENCES[(time % 4) as usize]) {
+            outcome.broken.push(format!("{}: {case}: it did not refuse with a sentence ({ended:?})", world.name));
+        } else {
+            refused += 1;
         }
         let written = world.number(EVERYTHING).await? - before;
         if written != 0 {
             outcome.broken.push(format!("{}: {case}: {written} rows written", world.name));
         }
+        rows += written;
         outcome.tried += 1;
         if let Some(stranger) = stranger {
             stranger.stop().await;
         }
         world.end().await;
     }
-    outcome.figure = format!("injected {0}, detected {0}: refused with a sentence; rows written 0", outcome.tried);
+    outcome.figure = format!("injected {}, refused with a sentence {refused}; rows written {rows}", outcome.tried);
     Ok(outcome)
 }
 
 /// Methods and what they are answered instead: another chain, no contract, another one.
 const LIES: [(&str, &str); 3] = [("eth_chainId", "0x1"), ("eth_getCode", "0x"), ("eth_getCode", "0x6001")];
+/// What is said of each, and of another genesis.
+const SENTENCES: [&str; 4] =
+    ["the node is on chain 1, not", "there is no contract at", "hashes to", "began with block"];
 const EVERYTHING: &str = "select (select count(*) from journal.entry) + (select count(*) from journal.block)";
