@@ -8,6 +8,7 @@ use crate::{
     crash::{ended, start_slow_run},
     fold,
     harness::{self, World, eventually},
+    schemas::each_message_is_there_once_and_as_described,
 };
 
 #[test]
@@ -47,6 +48,12 @@ fn a_state_becomes_safe_and_final_everywhere_and_stays_what_it_was_as_of_earlier
         world.caught_up().await;
         assert_eq!(world.position().await, finalized, "where nothing is promoted there is no entry");
         world.topic_is_the_journal().await;
+        let types = each_message_is_there_once_and_as_described(&world.messages().await);
+        assert!(
+            ["block_safe", "block_finalized", "retracted"]
+                .iter()
+                .all(|kind| types.contains(&format!("runproof.{kind}")))
+        );
         world.runproof(&["audit"]).await;
         assert!(index.stop());
     });

@@ -7,7 +7,10 @@ use alloy::{
 use runproof_protocol::{Fingerprint, certificate::recover_legacy, event::Event, event::JournalEntry};
 use serde_json::{Value, json};
 
-use crate::harness::{self, KafkaMessage, World, eventually};
+use crate::{
+    harness::{self, KafkaMessage, World, eventually},
+    schemas::each_message_is_there_once_and_as_described,
+};
 
 alloy::sol! {
     #[sol(rpc)]
@@ -85,6 +88,9 @@ fn the_papers_contract_is_indexed_beside_ours() {
             messages.iter().map(|message| serde_json::from_str(&message.value).expect("an entry")).collect();
         told_is_what_happened(&entries, caller, stranger);
         sourced(&messages, &contract);
+        let types = each_message_is_there_once_and_as_described(&world.messages_beside(&topic).await);
+        let of_the_paper = types.iter().filter(|kind| kind.starts_with("runproof.itrex_"));
+        assert_eq!(of_the_paper.count(), 7, "each of its events: {types:?}");
         let sql = "select count(*) from journal.entry where issuer is not null";
         let count: i64 = sqlx::query_scalar(sql).fetch_one(&pool).await.expect("rows");
         assert_eq!(count as usize, ENTRIES);

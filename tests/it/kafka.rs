@@ -1,10 +1,10 @@
 //! The topics: what is in them is what their schemas say and what Postgres holds, and the example consumer folds it, also when it is killed.
 
 mod consumer;
+mod tls;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    path::{Path, PathBuf},
     process::Command,
     time::Duration,
 };
@@ -29,6 +29,7 @@ use crate::{
     crash::{ended, start_slow_run},
     fold::{self, Folded},
     harness::{self, Role, World, eventually, stack},
+    schemas::{asyncapi, channel, each_message_is_there_once_and_as_described, repository},
 };
 
 const RECORD_WITHOUT_MEANING: [u8; 6] = [0x60, 0x00, 0x60, 0x00, 0xa0, 0x00]; // PUSH1 0 PUSH1 0 LOG0 STOP
@@ -99,13 +100,22 @@ fn topics_are_made_as_described_and_one_with_wrong_settings_is_refused() {
         let admin: AdminClient<DefaultClientContext> = client().await.create().expect("a client");
         let deleting = NewTopic::new(&names[1], 1, TopicReplication::Fixed(1)).set("cleanup.policy", "delete");
         admin.create_topics([&deleting], &AdminOptions::new()).await.expect("an answer")[0].as_ref().expect("made");
-        let output = world.command(&["index"]).output().expect("the binary runs");
-        let told = String::from_utf8_lossy(&output.stderr);
-        let sentence = format!("topic {} has cleanup.policy=delete, and needs compact", names[1]);
-        assert!(!output.status.success() && told.contains(&sentence), "{told}");
+        refused(&world, &format!("topic {} has cleanup.policy=delete, and needs compact", names[1]));
+        // The others were made before these were looked at.
+        for name in &names {
+            delete(&admin, name).await;
+        }
+        let short = NewTopic::new(&names[3], 1, TopicReplication::Fixed(1)).set("cleanup.policy", "delete");
+        let short = short.set("retention.ms", "-1").set("retention.bytes", "-1");
+        admin.create_topics([&short], &AdminOptions::new()).await.expect("an answer")[0].as_ref().expect("made");
+        refused(&world, &format!("topic {} has max.message.bytes=1048588, and needs 16777216", names[3]));
+        for name in &names {
+            delete(&admin, name).await;
+        }
 
-        admin.delete_topics(&[&names[1]], &AdminOptions::new()).await.expect("an answer")[0].as_ref().expect("gone");
-        let _index = world.start(&["index"]);
+        let mut command = world.command(&["index"]);
+        command.env("RUNPROOF_KAFKA__PARTITIONS", "2").env("RUNPROOF_KAFKA__REPLICATION", "1");
+        let _index = Role::start(command, world.file("index.log", ""));
         let made = eventually("the topics are made", async || settings_of(&admin, &names).await).await;
         let document = asyncapi();
         for (topic, made) in Topic::ALL.into_iter().zip(made) {
@@ -116,14 +126,28 @@ fn topics_are_made_as_described_and_one_with_wrong_settings_is_refused() {
                 assert_eq!(made.get(setting).and_then(|entry| entry.value.as_deref()), Some(&*value), "{channel}");
             }
         }
+        let metadata = admin.inner().fetch_metadata(Some(&names[0]), Duration::from_secs(10)).expect("an answer");
+        assert_eq!(metadata.topics()[0].partitions().len(), 2, "as many as were set");
     });
+}
+
+/// An index that ends with this sentence.
+fn refused(world: &World, sentence: &str) {
+    let output = world.command(&["index"]).output().expect("the binary runs");
+    let told = String::from_utf8_lossy(&output.stderr);
+    assert!(!output.status.success() && told.contains(sentence), "{told}");
+}
+
+async fn delete(admin: &AdminClient<DefaultClientContext>, name: &str) {
+    admin.delete_topics(&[name], &AdminOptions::new()).await.expect("an answer")[0].as_ref().expect("gone");
 }
 
 /// One message as kcat shows it.
 #[derive(Debug)]
 pub struct KafkaMessage {
-    key: String,
-    headers: Value,
+    pub key: String,
+    /// By name.
+    pub headers: Value,
     /// Null of a tombstone.
     pub value: Value,
 }
@@ -151,9 +175,14 @@ impl KafkaMessage {
 impl World {
     /// All committed messages of each topic.
     pub async fn messages(&self) -> [Vec<KafkaMessage>; 4] {
+        self.messages_beside(&self.topic).await
+    }
+
+    /// Those of another source's topics, by the name of its events'.
+    pub async fn messages_beside(&self, events: &str) -> [Vec<KafkaMessage>; 4] {
         let bootstrap = stack().await.kafka().expect("started").bootstrap();
         Topic::ALL.map(|topic| {
-            let name = topic.name(&self.topic);
+            let name = topic.name(events);
             let mut kcat = Command::new("kcat");
             kcat.args(["-C", "-q", "-e", "-J", "-b", &bootstrap, "-t", &name, "-o", "beginning"]);
             let output = kcat.args(["-X", "isolation.level=read_committed"]).output().expect("kcat runs");
@@ -191,69 +220,12 @@ impl World {
     }
 }
 
-fn repository(path: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join(path)
-}
-
-fn asyncapi() -> Value {
-    serde_json::from_slice(&std::fs::read(repository("docs/asyncapi.json")).expect("the document")).expect("JSON")
-}
-
-/// The document is the judge: names of topics, keys, headers, values, and that a message is there once. Returns the types.
-pub fn each_message_is_there_once_and_as_described(messages: &[Vec<KafkaMessage>; 4]) -> BTreeSet<String> {
-    let document = asyncapi();
-    assert_eq!(document["channels"].as_object().expect("channels").len(), Topic::ALL.len());
-    let mut types = BTreeSet::new();
-    let mut ids = BTreeSet::new();
-    for (messages, topic) in messages.iter().zip(Topic::ALL) {
-        let candidates = channel(&document, topic)["messages"].as_object().expect("messages");
-        for message in messages {
-            let schema = candidates.values().map(|link| resolve(&document, link)).find(|described| {
-                let types = described["headers"]["properties"]["ce_type"]["enum"].as_array().expect("types");
-                types.contains(&message.headers["ce_type"])
-            });
-            let schema = schema.unwrap_or_else(|| panic!("{topic:?} describes no {message:?}"));
-            holds(&schema["headers"], &message.headers);
-            holds(&schema["bindings"]["kafka"]["key"], &json!(message.key));
-            match schema["payload"]["schema"]["$ref"].as_str() {
-                Some(file) => holds(&read_schema(file), &message.value),
-                None => holds(&schema["payload"], &message.value),
-            }
-            assert!(ids.insert(message.header("ce_id").to_owned()), "twice: {message:?}");
-            types.insert(message.header("ce_type").to_owned());
-        }
-    }
-    types
-}
-
 fn each_of_these_was_seen(types: &BTreeSet<String>) {
     for expected in
         ["retracted", "state_registered", "instance", "instance_retracted", "verdict", "verdict_removed", "dead_letter"]
     {
         assert!(types.contains(&format!("runproof.{expected}")), "no {expected} among {types:?}");
     }
-}
-
-fn channel(document: &Value, topic: Topic) -> &Value {
-    let name = topic.name("runproof.events");
-    let mut channels = document["channels"].as_object().expect("channels").values();
-    channels.find(|channel| channel["address"] == json!(name)).unwrap_or_else(|| panic!("no channel for {name}"))
-}
-
-fn resolve<'a>(document: &'a Value, link: &Value) -> &'a Value {
-    let pointer = link["$ref"].as_str().and_then(|link| link.strip_prefix('#')).expect("a link");
-    document.pointer(pointer).unwrap_or_else(|| panic!("{pointer} leads nowhere"))
-}
-
-fn read_schema(relative_to_docs: &str) -> Value {
-    let path = repository("docs").join(relative_to_docs);
-    serde_json::from_slice(&std::fs::read(path).expect("the schema is shipped")).expect("JSON")
-}
-
-fn holds(schema: &Value, value: &Value) {
-    let validator = jsonschema::draft202012::new(schema).expect("a schema");
-    let errors: Vec<String> = validator.iter_errors(value).map(|error| error.to_string()).collect();
-    assert!(errors.is_empty(), "{errors:?}\n{value:#}");
 }
 
 fn events_fold_to(world: &World, events: &[KafkaMessage], expected: &Folded) {

@@ -17,7 +17,7 @@ use crate::{
     fold,
     harness::{self, Role, World, eventually, free_port},
     itrex,
-    kafka::each_message_is_there_once_and_as_described,
+    schemas::each_message_is_there_once_and_as_described,
 };
 
 #[test]

@@ -14,6 +14,7 @@ use crate::{
     crash::{ended, everything_agrees},
     harness::{self, Role, World, eventually},
     paper_run::{INSTANCE, documents},
+    schemas::each_message_is_there_once_and_as_described,
 };
 
 const STATES: usize = 13;
@@ -35,6 +36,8 @@ fn a_run_under_a_root_passes_and_a_leaf_that_is_withheld_or_altered_is_seen() {
             .expect("rows");
         assert_eq!(told, ["states_root_registered"]);
         everything_agrees(&world, instance).await;
+        let types = each_message_is_there_once_and_as_described(&world.messages().await);
+        assert!(types.contains("runproof.states_root_registered"), "{types:?}");
         each_state_has_a_proof(&world, &verdict).await;
         known_states(&world, STATES, "PASSED").await;
         the_warehouse_has(&world, STATES).await;
