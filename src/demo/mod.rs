@@ -79,7 +79,7 @@ async fn show(stack: &Stack, demo: &Demo, token: &CancellationToken, roles: &Can
 
 async fn start_roles<'a>(config: &'a Config, token: &CancellationToken) -> Result<Running<'a>> {
     let database = database::migrate(config).await?;
-    let observed = Arc::new(Observed::new(&config)?);
+    let observed = Arc::new(Observed::new(config)?);
     let named = |name, ended: Result<()>| ended.wrap_err_with(|| format!("the role `{name}` ended"));
     let token = || token.clone();
     Ok([
