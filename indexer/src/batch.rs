@@ -3,7 +3,7 @@
 use runproof_protocol::event::{Event, Place};
 use sqlx::{PgConnection, PgExecutor};
 
-use crate::{cursor::bigint, decode::Item, record::Record};
+use crate::{cursor::bigint, decode::Item, insert::column, record::Record};
 
 /// States from which one row for all of them is worth a statement of its own.
 const WORTHWHILE_STATES: usize = 250;
@@ -43,38 +43,49 @@ fn follows(one: &Item, next: &Item) -> bool {
     }
 }
 
-impl Batch<'_> {
-    /// Its row.
-    pub(crate) async fn insert(&self, connection: &mut PgConnection, source_id: i16) -> Result<(), sqlx::Error> {
-        let Some(first) = Record::numbered(self.position.unsigned_abs(), self.items)?.into_iter().next() else {
-            return Ok(());
-        };
-        let states = self.items.iter().filter_map(|item| match &item.event {
-            Event::StateRegistered { state, predecessor, .. } => Some((state.as_slice(), predecessor.map(i64::from))),
-            _ => None,
-        });
-        let (state_ids, predecessors): (Vec<_>, Vec<_>) = states.unzip();
-        sqlx::query(
-            "insert into journal.batch (position, source_id, issuer, instance_id, sequence, state_ids, predecessors,
-                                        block_number, block_hash, block_timestamp_s, transaction_hash, log_index)
-             values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)",
-        )
-        .bind(first.position)
-        .bind(source_id)
-        .bind(first.columns.issuer.as_ref().map(|issuer| issuer.as_slice()))
-        .bind(first.columns.instance.as_ref().map(|instance| instance.as_slice()))
-        .bind(first.columns.sequence)
-        .bind(state_ids)
-        .bind(predecessors)
-        .bind(first.block_number)
-        .bind(first.block_hash())
-        .bind(first.block_timestamp_s)
-        .bind(first.transaction_hash())
-        .bind(first.log_index)
-        .execute(connection)
-        .await?;
-        Ok(())
+/// Their rows, by one statement: all states in one array, of which each row takes its part.
+pub(crate) async fn insert(
+    connection: &mut PgConnection,
+    source_id: i16,
+    batches: &[Batch<'_>],
+) -> Result<(), sqlx::Error> {
+    if batches.is_empty() {
+        return Ok(());
     }
+    let lengths: Vec<i32> = batches.iter().map(|batch| i32::try_from(batch.items.len()).unwrap_or(i32::MAX)).collect();
+    let states = batches.iter().flat_map(|batch| batch.items).filter_map(|item| match &item.event {
+        Event::StateRegistered { state, predecessor, .. } => Some((state.as_slice(), predecessor.map(i64::from))),
+        _ => None,
+    });
+    let (state_ids, predecessors): (Vec<_>, Vec<_>) = states.unzip();
+    let firsts = batches.iter().map(|batch| Record::numbered(batch.position.unsigned_abs(), &batch.items[..1]));
+    let firsts: Vec<Record<'_>> = firsts.collect::<Result<Vec<_>, _>>()?.into_iter().flatten().collect();
+    sqlx::query(
+        "insert into journal.batch (position, source_id, issuer, instance_id, sequence, state_ids, predecessors,
+                                    block_number, block_hash, block_timestamp_s, transaction_hash, log_index)
+         select position, $1, issuer, instance_id, sequence, ($2::bytea[])[until - length + 1 : until], ($3::bigint[])[until - length + 1 : until],
+                block_number, block_hash, block_timestamp_s, transaction_hash, log_index
+         from (select *, sum(length) over (order by position)::integer as until
+               from unnest($4::integer[], $5::bigint[], $6::bytea[], $7::bytea[], $8::bigint[], $9::bigint[], $10::bytea[], $11::bigint[], $12::bytea[],
+                           $13::integer[])
+                    as b (length, position, issuer, instance_id, sequence, block_number, block_hash, block_timestamp_s, transaction_hash, log_index)) b",
+    )
+    .bind(source_id)
+    .bind(state_ids)
+    .bind(predecessors)
+    .bind(lengths)
+    .bind(column(&firsts, |first| first.position))
+    .bind(column(&firsts, |first| first.columns.issuer.as_ref().map(|issuer| issuer.as_slice())))
+    .bind(column(&firsts, |first| first.columns.instance.as_ref().map(|instance| instance.as_slice())))
+    .bind(column(&firsts, |first| first.columns.sequence))
+    .bind(column(&firsts, |first| first.block_number))
+    .bind(column(&firsts, |first| first.block_hash()))
+    .bind(column(&firsts, |first| first.block_timestamp_s))
+    .bind(column(&firsts, |first| first.transaction_hash()))
+    .bind(column(&firsts, |first| first.log_index))
+    .execute(connection)
+    .await?;
+    Ok(())
 }
 
 /// How many are yet to be spread.

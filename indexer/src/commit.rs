@@ -54,9 +54,7 @@ pub(crate) async fn commit(
         bulk::transactions(&mut transaction, &emitted).await?;
         bulk::records(&mut transaction, from.source_id, &records).await?;
     }
-    for batch in &batches {
-        batch.insert(&mut transaction, from.source_id).await?;
-    }
+    batch::insert(&mut transaction, from.source_id, &batches).await?;
     insert_quarantined(&mut transaction, from, &decoded.quarantined).await?;
     finality::advance(&mut transaction, &mut to, head).await?;
     transaction.commit().await?;

@@ -48,6 +48,9 @@ pub(crate) struct Database {
     pub(crate) relayed: Arc<AtomicU64>,
 }
 
+/// Written one by one while those before are on their way.
+pub(crate) type Messages = Box<dyn Iterator<Item = serde_json::Result<Message>> + Send>;
+
 /// Rows in the order of a number that grows (position, revision, quarantine id), as messages.
 pub(crate) trait Feed: Send {
     /// What it writes, all in the same transactions. The first is what it is named by.
@@ -57,7 +60,7 @@ pub(crate) trait Feed: Send {
     fn resume(&mut self, tails: &[Option<Tail>]) -> impl Future<Output = eyre::Result<Result<(), Topic>>> + Send;
 
     /// The next rows' messages; `None` if there are no more rows.
-    fn next(&mut self) -> impl Future<Output = eyre::Result<Option<Vec<Message>>>> + Send;
+    fn next(&mut self) -> impl Future<Output = eyre::Result<Option<Messages>>> + Send;
 }
 
 /// What all feeds of a session share.
@@ -85,9 +88,8 @@ impl Session<'_> {
             hints.mark_unchanged();
             let next = feed.next().await?;
             let more = next.is_some();
-            if let Some(messages) = next.filter(|messages| !messages.is_empty()) {
-                self.publish(&publisher, F::TOPICS[0], messages).await?;
-                unseen = true;
+            if let Some(messages) = next {
+                unseen |= self.publish(&publisher, F::TOPICS[0], messages).await?;
             }
             self.backoff.lock().await.succeeded();
             if !more {
@@ -123,12 +125,13 @@ impl Session<'_> {
         .await?
     }
 
-    async fn publish(&self, publisher: &Arc<Publisher>, first: Topic, messages: Vec<Message>) -> eyre::Result<()> {
-        let (publisher, topic, count) = (publisher.clone(), first.name(&self.settings.topic), messages.len());
-        let published = spawn_blocking(move || publisher.publish(&messages)).await?;
-        published.wrap_err_with(|| format!("publishing to {topic}"))?;
+    /// Returns whether there were any.
+    async fn publish(&self, publisher: &Arc<Publisher>, first: Topic, messages: Messages) -> eyre::Result<bool> {
+        let (publisher, topic) = (publisher.clone(), first.name(&self.settings.topic));
+        let published = spawn_blocking(move || publisher.publish(messages)).await?;
+        let count = published.wrap_err_with(|| format!("publishing to {topic}"))?;
         debug!(topic, messages = count, "published");
         metrics::counter!("runproof_relay_messages_total", "topic" => topic).increment(count as u64);
-        Ok(())
+        Ok(count > 0)
     }
 }

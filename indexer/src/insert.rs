@@ -74,6 +74,7 @@ pub(crate) async fn records(
     Ok(())
 }
 
-fn column<'a, R, C>(rows: &'a [R], of: impl Fn(&'a R) -> C) -> Vec<C> {
+/// A column of rows, as an array.
+pub(crate) fn column<'a, R, C>(rows: &'a [R], of: impl Fn(&'a R) -> C) -> Vec<C> {
     rows.iter().map(of).collect()
 }

@@ -13,6 +13,7 @@ use runproof_protocol::head::Registry;
 
 use crate::{
     RelaySettings,
+    feed::Messages,
     hanging::Partition,
     message::Message,
     topic::{self, Topic},
@@ -27,6 +28,9 @@ const LAST_ANSWER: Duration = Duration::from_millis(1);
 /// Why a batch is not known to be published.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum PublishError {
+    /// A message cannot be told in JSON.
+    #[error("a message cannot be written: {0}")]
+    Unwritten(serde_json::Error),
     /// A message was not delivered.
     #[error("a message was not delivered: {0}")]
     Undelivered(KafkaError),
@@ -55,6 +59,7 @@ impl Publisher {
             .set("transactional.id", transactional_id)
             .set("enable.idempotence", "true")
             .set("acks", "all")
+            .set("socket.nagle.disable", "true")
             // A transaction's messages come within a moment: sent one by one as they come, they would be so many requests.
             .set("linger.ms", "1")
             .set("compression.type", "lz4")
@@ -67,18 +72,25 @@ impl Publisher {
         Ok(Self { producer, events: settings.topic.clone() })
     }
 
-    /// Publishes all messages in one transaction. Blocks.
-    pub(crate) fn publish(&self, messages: &[Message]) -> Result<(), PublishError> {
+    /// Publishes all messages in one transaction, and returns how many. Blocks.
+    pub(crate) fn publish(&self, messages: Messages) -> Result<usize, PublishError> {
+        let mut messages = messages.peekable();
+        if messages.peek().is_none() {
+            return Ok(0);
+        }
         let names = Topic::ALL.map(|topic| topic.name(&self.events));
         self.producer.begin_transaction().map_err(PublishError::Transaction)?;
-        let mut deliveries = Vec::with_capacity(messages.len());
+        let mut deliveries = Vec::with_capacity(messages.size_hint().0);
         for message in messages {
-            let record = FutureRecord::to(&names[message.topic as usize]).key(&message.key).headers(headers(message));
+            let message = message.map_err(PublishError::Unwritten)?;
+            let record = FutureRecord::to(&names[message.topic as usize]).key(&message.key).headers(headers(&message));
             let record = FutureRecord { payload: message.value.as_ref(), ..record };
             deliveries.push(self.producer.send_result(record).map_err(|(error, _)| PublishError::Undelivered(error))?);
         }
+        let count = deliveries.len();
         self.delivered(deliveries)?;
-        self.producer.commit_transaction(TIMEOUT).map_err(PublishError::Transaction)
+        self.producer.commit_transaction(TIMEOUT).map_err(PublishError::Transaction)?;
+        Ok(count)
     }
 
     /// Aborts a transaction that has a message in each of these partitions, and with it what the same producer left open there. Blocks.

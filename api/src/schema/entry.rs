@@ -1,5 +1,7 @@
 //! Entries of the journal, as subscriptions send them.
 
+use std::sync::Arc;
+
 use async_graphql::{Enum, Json, SimpleObject};
 use runproof_migrations::entity::entry;
 
@@ -100,11 +102,11 @@ pub(crate) struct JournalEntry {
     /// Place of the event in its log, which a batch's states share, or among the block's calls that no log tells of; null as the transaction is.
     item_index: Option<i32>,
     /// How far the journal had come when this was sent.
-    watermark: Watermark,
+    watermark: Arc<Watermark>,
 }
 
 impl JournalEntry {
-    pub(super) fn new(row: entry::Model, watermark: Watermark) -> Self {
+    pub(super) fn new(row: entry::Model, watermark: Arc<Watermark>) -> Self {
         let retraction = row.retracts.map(|position| Retraction {
             position: Position(position),
             reason: row.reason.unwrap_or_default(),

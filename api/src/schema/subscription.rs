@@ -1,5 +1,7 @@
 //! What is told as it happens. The tables are the source; the feed only says when to look.
 
+use std::sync::Arc;
+
 use async_graphql::{Context, Error, Result, Subscription};
 use async_stream::try_stream;
 use futures::{Stream, StreamExt};
@@ -45,7 +47,7 @@ impl Subscription {
         Ok(try_stream! {
             let mut after = after.map(|Position(after)| after);
             loop {
-                let reached = watermark.borrow_and_update().clone();
+                let reached = watermark.borrow_and_update().clone().map(Arc::new);
                 if let Some(reached) = reached {
                     let mut sent = after.unwrap_or(reached.position.0);
                     while sent < reached.position.0 {

@@ -1,7 +1,7 @@
 //! Measures the indexer on a private Postgres with its default durability. Back-fill, in turn and more than once, on the same rows: what the node can
 //! give, what Postgres can take, the indexer alone and with its relay, and a peer. Live: from a block to Postgres, topic and subscription. Prints tables.
 
-use std::{num::NonZeroU64, path::PathBuf};
+use std::{collections::BTreeSet, num::NonZeroU64, path::PathBuf};
 
 use clap::Parser;
 use eyre::{Result, WrapErr, eyre};
@@ -71,7 +71,7 @@ async fn measure(bench: &Bench, arguments: &Arguments) -> Result<()> {
     }
     if arguments.live_blocks > 0 {
         let long = arguments.events.iter().max().map_or(0, |events| events.get());
-        for events in [SHORT * arguments.density.get(), long] {
+        for events in BTreeSet::from([SHORT * arguments.density.get(), long]) {
             // A block has gas for thousands of states only if they come in batches.
             let recipe =
                 Recipe { live_blocks: arguments.live_blocks + arguments.warm_up, ..recipe(Shape::Batched, events) };

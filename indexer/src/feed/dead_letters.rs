@@ -9,7 +9,7 @@ use sqlx::{
 };
 use time::OffsetDateTime;
 
-use super::{Database, Feed};
+use super::{Database, Feed, Messages};
 use crate::{
     cursor::{bigint, hash, unsigned},
     message::{Attributes, Message, rfc3339},
@@ -65,13 +65,14 @@ impl Feed for DeadLetters {
         Ok(if ours { Ok(()) } else { Err(Topic::DeadLetters) })
     }
 
-    async fn next(&mut self) -> eyre::Result<Option<Vec<Message>>> {
+    async fn next(&mut self) -> eyre::Result<Option<Messages>> {
         let Database { pool, source_id, batch, .. } = &self.database;
         let query = sqlx::query(AFTER).bind(source_id).bind(bigint(self.quarantine_id)).bind(i64::from(*batch));
         let letters = query.fetch_all(pool).await?.iter().map(letter).collect::<Result<Vec<_>, _>>()?;
         let Some(last) = letters.last() else { return Ok(None) };
         self.quarantine_id = last.quarantine_id;
-        Ok(Some(letters.iter().map(|letter| self.message(letter)).collect::<Result<_, _>>()?))
+        let messages: Vec<_> = letters.iter().map(|letter| self.message(letter)).collect();
+        Ok(Some(Box::new(messages.into_iter())))
     }
 }
 

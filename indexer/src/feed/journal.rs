@@ -2,13 +2,8 @@
 
 use std::sync::atomic::Ordering;
 
-use super::{Database, Feed, instances::Instances};
-use crate::{
-    journal,
-    message::{self, Message},
-    tail::Tail,
-    topic::Topic,
-};
+use super::{Database, Feed, Messages, instances::Instances};
+use crate::{journal, message, tail::Tail, topic::Topic};
 
 /// Feeds [`Topic::Events`] and [`Topic::Instances`].
 pub(crate) struct Journal {
@@ -49,17 +44,17 @@ impl Feed for Journal {
         Ok(Ok(()))
     }
 
-    async fn next(&mut self) -> eyre::Result<Option<Vec<Message>>> {
+    async fn next(&mut self) -> eyre::Result<Option<Messages>> {
         let Database { pool, source_id, registry, batch, relayed } = &self.database;
         let entries = journal::page(pool, *source_id, self.read, *batch).await?;
         relayed.store(self.read, Ordering::Relaxed);
         let Some(last) = entries.last() else { return Ok(None) };
         let touching = entries.iter().filter(|entry| entry.position > self.instances);
         let snapshots = self.newest.messages(&self.database, touching).await?;
-        let new = entries.iter().filter(|entry| entry.position > self.events);
-        let mut messages = new.map(|entry| message::event(registry, entry)).collect::<Result<Vec<_>, _>>()?;
-        messages.extend(snapshots);
+        let (registry, events) = (*registry, self.events);
         self.read = last.position;
-        Ok(Some(messages))
+        let new = entries.into_iter().filter(move |entry| entry.position > events);
+        let new = new.map(move |entry| message::event(&registry, &entry));
+        Ok(Some(Box::new(new.chain(snapshots.into_iter().map(Ok)))))
     }
 }

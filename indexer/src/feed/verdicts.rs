@@ -11,7 +11,7 @@ use serde::Serialize;
 use sqlx::{Row, postgres::PgRow, types::Json};
 use time::OffsetDateTime;
 
-use super::{Database, Feed};
+use super::{Database, Feed, Messages};
 use crate::{
     cursor::{bigint, hash, unsigned},
     message::{Attributes, Message, instance_key, rfc3339},
@@ -78,7 +78,7 @@ impl Feed for Verdicts {
         Ok(if tail.mark <= unsigned(given) { Ok(()) } else { Err(Topic::Verdicts) })
     }
 
-    async fn next(&mut self) -> eyre::Result<Option<Vec<Message>>> {
+    async fn next(&mut self) -> eyre::Result<Option<Messages>> {
         let Database { pool, registry, batch, .. } = &self.database;
         let rows = sqlx::query(AFTER).bind(bigint(self.revision)).bind(i64::from(*batch)).fetch_all(pool).await?;
         let Some(last) = rows.last() else { return Ok(None) };
@@ -98,9 +98,9 @@ impl Feed for Verdicts {
             let value = summary.map(|summary| serde_json::to_vec(&summary)).transpose()?;
             Ok(Message::new(Topic::Verdicts, instance_key(issuer, instance), attributes, value))
         });
-        let messages = messages.collect::<eyre::Result<_>>()?;
+        let messages = messages.collect::<eyre::Result<Vec<_>>>()?;
         self.revision = revision;
-        Ok(Some(messages))
+        Ok(Some(Box::new(messages.into_iter().map(Ok))))
     }
 }
 
