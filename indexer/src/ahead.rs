@@ -20,6 +20,8 @@ pub(crate) struct Taken {
     pub(crate) blocks: Vec<Block>,
     /// What they hold.
     pub(crate) decoded: Decoded,
+    /// Whether these are all.
+    pub(crate) whole: bool,
 }
 
 /// Reads of consecutive ranges.
@@ -51,10 +53,11 @@ impl<'a> Ahead<'a> {
             self.reading.push_back(Reading { last, taken });
         }
         let Reading { last, taken } = self.reading.pop_front()?;
-        let taken = taken.await.unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic()));
+        let mut taken = taken.await.unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic()));
         let read_to = taken.as_ref().ok().and_then(|taken| taken.blocks.last()).map_or(last, |block| block.number);
-        if read_to < last {
+        if let (true, Ok(taken)) = (read_to < last, &mut taken) {
             // There was no room for all of it: what comes after it is not what was begun.
+            taken.whole = false;
             self.reading.clear();
             self.left = read_to + 1..=*self.left.end();
         }
@@ -65,5 +68,5 @@ impl<'a> Ahead<'a> {
 async fn take(source: Source, range: RangeInclusive<u64>) -> Result<Taken, IndexError> {
     let blocks = source.blocks(range).await?;
     let decoded = decode::decode(source.kind(), &blocks);
-    Ok(Taken { blocks, decoded })
+    Ok(Taken { blocks, decoded, whole: true })
 }

@@ -122,7 +122,7 @@ impl Writer<'_> {
         let mut head_read = Instant::now();
         let mut ahead = Ahead::new(self.source, blocks);
         while let Some(taken) = ahead.next(self.span.blocks()).await {
-            let Taken { blocks, decoded } = match taken {
+            let Taken { blocks, decoded, whole } = match taken {
                 Ok(taken) => taken,
                 // Providers limit ranges, each in words of its own; and a chain that changes while it is read is read again.
                 Err(error @ (IndexError::Refused { .. } | IndexError::Mismatch(_)))
@@ -142,7 +142,10 @@ impl Writer<'_> {
             let batched = behind < AWAITED_BLOCKS && self.unspread < MOST_UNSPREAD;
             let (cursor, batches) = commit::commit(self.pool, &self.cursor, &blocks, &decoded, &head, batched).await?;
             (self.cursor, self.unspread) = (cursor, self.unspread + batches);
-            self.span.answered(blocks.len(), decoded.items.len());
+            match whole {
+                true => self.span.answered(decoded.items.len()),
+                false => self.span.cut(blocks.len(), decoded.items.len()),
+            }
             self.progress.update(&self.cursor, &head, decoded.items.len());
         }
         let restored = self.restore_indexes().await?;

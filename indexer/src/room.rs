@@ -9,6 +9,8 @@ use crate::{block::Block, decode::Item};
 pub const RANGE_BYTES: usize = 48 << 20;
 /// A state of a batch is one word of the log's data, and an entry of its own.
 const WORD: usize = 32;
+/// Words of such a log beside states and predecessors: first, head, and where each of the two lists begins and how long it is.
+const FRAME: usize = 6;
 
 /// What is left of it.
 #[derive(Debug)]
@@ -53,7 +55,7 @@ fn bytes(block: &Block) -> usize {
 fn log_bytes(log: &Log) -> usize {
     let data_bytes = log.inner.data.data.len();
     let entries = match log.topic0() {
-        Some(topic) if *topic == StatesRegistered::SIGNATURE_HASH => data_bytes / WORD,
+        Some(topic) if *topic == StatesRegistered::SIGNATURE_HASH => (data_bytes / WORD).saturating_sub(FRAME).max(1),
         _ => 1,
     };
     size_of::<Log>() + size_of_val(log.topics()) + data_bytes + entries * size_of::<Item>()

@@ -8,12 +8,14 @@ const TARGET_ITEMS: usize = 40_000;
 pub(crate) struct Span {
     blocks: u64,
     max: u64,
+    /// Items that there is room for, as far as is known.
+    target: usize,
 }
 
 impl Span {
     /// Begins small: a provider's limit is not known.
     pub(crate) fn new(max: u64) -> Self {
-        Self { blocks: 64.min(max.max(1)), max: max.max(1) }
+        Self { blocks: 64.min(max.max(1)), max: max.max(1), target: TARGET_ITEMS }
     }
 
     /// Blocks of the next range, at least 1.
@@ -21,13 +23,21 @@ impl Span {
         self.blocks
     }
 
-    /// A range was answered: so many blocks of it, which held so many items. What is dense may end before the range does.
-    pub(crate) fn answered(&mut self, blocks: usize, items: usize) {
-        if items > TARGET_ITEMS {
-            self.blocks = (blocks as u64 / 2).clamp(1, self.max);
-        } else if items < TARGET_ITEMS / 2 {
+    /// A range was answered, and held so many items.
+    pub(crate) fn answered(&mut self, items: usize) {
+        if items > self.target {
+            self.blocks = (self.blocks / 2).max(1);
+        } else if items < self.target / 2 {
             self.blocks = (self.blocks * 2).min(self.max);
         }
+        // Denser blocks do not go on for ever.
+        self.target = (self.target + self.target / 32 + 1).min(TARGET_ITEMS);
+    }
+
+    /// There was room for no more than so many blocks, with so many items. What was read beyond them is read again, so the next range keeps some distance.
+    pub(crate) fn cut(&mut self, blocks: usize, items: usize) {
+        self.blocks = (blocks as u64 * 7 / 8).clamp(1, self.max);
+        self.target = items.clamp(1, TARGET_ITEMS);
     }
 
     /// A range was not answered well; `allowed` is what the provider said it would answer. Returns whether a smaller one can be tried.
@@ -57,7 +67,8 @@ mod tests {
             let mut span = Span::new(max);
             for answer in answers {
                 match answer {
-                    Some(items) => span.answered(items / 100, items),
+                    Some(items) if items % 3 == 0 => span.cut(items / 100, items),
+                    Some(items) => span.answered(items),
                     None => { span.refused(Some(7)); span.refused(None); }
                 }
                 prop_assert!((1..=max.max(1)).contains(&span.blocks()));
@@ -70,15 +81,18 @@ mod tests {
         let mut span = Span::new(2_000);
         while span.refused(None) {}
         assert_eq!(span.blocks(), 1);
-        (0..11).for_each(|_| span.answered(1, 0));
+        (0..11).for_each(|_| span.answered(0));
         assert_eq!(span.blocks(), 2_000);
     }
 
     #[test]
-    fn follows_what_there_was_room_for() {
+    fn keeps_to_what_there_was_room_for() {
         let mut span = Span::new(2_000);
-        span.answered(10, TARGET_ITEMS + 1);
-        assert_eq!(span.blocks(), 5);
+        span.cut(16, 1_000);
+        (0..8).for_each(|_| span.answered(875));
+        assert_eq!(span.blocks(), 14, "nothing is read twice again and again");
+        (0..40).for_each(|_| span.answered(10));
+        assert_eq!(span.blocks(), 2_000, "what is less dense is read as before");
     }
 
     #[test]
@@ -86,7 +100,7 @@ mod tests {
         let mut span = Span::new(2_000);
         assert!(span.refused(Some(50)));
         assert_eq!(span.blocks(), 50);
-        (0..11).for_each(|_| span.answered(1, 0));
+        (0..11).for_each(|_| span.answered(0));
         assert_eq!(span.blocks(), 50);
         assert!(span.refused(Some(50)), "refused all the same");
         assert_eq!(span.blocks(), 25);

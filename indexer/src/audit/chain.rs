@@ -60,7 +60,7 @@ pub(super) async fn index(source: &Source, range: RangeInclusive<u64>) -> Result
             }
             Err(error) => return Err(error.into()),
         };
-        span.answered(blocks.len(), 0);
+        span.answered(0);
         let parent: Option<B256> = blocks.first().map(|block| block.parent_hash);
         let follows = index.tip().is_none_or(|tip| parent == Some(tip.hash));
         ensure!(follows, "the chain was reorganised while it was read: audit again");
