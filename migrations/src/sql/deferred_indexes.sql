@@ -35,18 +35,28 @@ begin
     return true;
 end $$;
 
--- Makes again what was dropped; returns how many.
-create function journal.restore_indexes() returns integer language plpgsql
+-- Makes the next again of what was dropped, unless somebody else does; false if there is none. Two at a time keep two cores busy.
+create function journal.restore_next() returns boolean language plpgsql
     set search_path = pg_catalog set maintenance_work_mem = '256MB' as $$
 declare
-    made integer := 0;
-    make text;
+    next record;
 begin
-    lock table journal.deferred in exclusive mode;
-    for make in select statement from journal.deferred order by ordinal loop
-        execute make;
+    select ordinal, statement into next from journal.deferred order by ordinal limit 1 for update skip locked;
+    if not found then
+        return false;
+    end if;
+    execute next.statement;
+    delete from journal.deferred where ordinal = next.ordinal;
+    return true;
+end $$;
+
+-- Makes all of it again, one after another; returns how many.
+create function journal.restore_indexes() returns integer language plpgsql set search_path = pg_catalog as $$
+declare
+    made integer := 0;
+begin
+    while journal.restore_next() loop
         made := made + 1;
     end loop;
-    delete from journal.deferred;
     return made;
 end $$;
