@@ -22,15 +22,16 @@ pub async fn page(pool: &PgPool, source_id: i16, after: u64, limit: u32) -> Resu
     Ok(entries)
 }
 
-/// Batches as they are stored, since to make rows of them is quicker here.
+/// Batches as they are stored, since to make rows of them is quicker here. Each table for itself by its index on positions, whatever Postgres knows of
+/// their sizes while they are loaded.
 const PAGE: &str = "
-    select position, retracts, reason, replaced_by, issuer, instance_id, content_id, sequence, predecessor, batch, event,
-           block_number, block_hash, block_timestamp_s, transaction_hash, log_index, item_index, null::bytea[] as state_ids, null::bigint[] as predecessors
-    from journal.record where source_id = $1 and position > $2
+    (select position, retracts, reason, replaced_by, issuer, instance_id, content_id, sequence, predecessor, batch, event,
+            block_number, block_hash, block_timestamp_s, transaction_hash, log_index, item_index, null::bytea[] as state_ids, null::bigint[] as predecessors
+     from journal.record where source_id = $1 and position > $2 order by position limit $3)
     union all
-    select position, null::bigint, null::text, null::bytea, issuer, instance_id, state_ids[1], sequence, predecessors[1], sequence, null::jsonb,
-           block_number, block_hash, block_timestamp_s, transaction_hash, log_index, 0, state_ids, predecessors
-    from journal.batch where source_id = $1 and position + cardinality(state_ids) > $2 + 1
+    (select position, null::bigint, null::text, null::bytea, issuer, instance_id, state_ids[1], sequence, predecessors[1], sequence, null::jsonb,
+            block_number, block_hash, block_timestamp_s, transaction_hash, log_index, 0, state_ids, predecessors
+     from journal.batch where source_id = $1 and position + cardinality(state_ids) > $2 + 1 order by position limit $3)
     order by position limit $3";
 
 /// The block of the entry at a position, `None` if there is no such entry.

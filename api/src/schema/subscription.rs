@@ -125,9 +125,11 @@ async fn replay(
     after: i64,
     reached: &Watermark,
 ) -> Result<(Vec<entry::Model>, i64)> {
+    // Positions have no gaps: where all are wanted, the page's end is known, and Postgres needs not find it.
+    let end = if wanted.is_empty() { reached.position.0.min(after.saturating_add(BATCH as i64)) } else { reached.position.0 };
     let rows = if with_event { entry::Entity::find() } else { entry::Entity::find_without_event() }
         .filter(entry::Column::Position.gt(after))
-        .filter(entry::Column::Position.lte(reached.position.0))
+        .filter(entry::Column::Position.lte(end))
         .filter(wanted.clone())
         .order_by_asc(entry::Column::Position)
         .limit(BATCH)
@@ -135,7 +137,7 @@ async fn replay(
         .await
         .map_err(unavailable)?;
     let full = rows.len() as u64 == BATCH;
-    let covered = rows.last().filter(|_| full).map_or(reached.position.0, |row| row.position);
+    let covered = rows.last().filter(|_| full).map_or(end, |row| row.position);
     Ok((rows, covered))
 }
 
