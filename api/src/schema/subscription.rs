@@ -126,7 +126,8 @@ async fn replay(
     reached: &Watermark,
 ) -> Result<(Vec<entry::Model>, i64)> {
     // Positions have no gaps: where all are wanted, the page's end is known, and Postgres needs not find it.
-    let end = if wanted.is_empty() { reached.position.0.min(after.saturating_add(BATCH as i64)) } else { reached.position.0 };
+    let end =
+        if wanted.is_empty() { reached.position.0.min(after.saturating_add(BATCH as i64)) } else { reached.position.0 };
     let rows = if with_event { entry::Entity::find() } else { entry::Entity::find_without_event() }
         .filter(entry::Column::Position.gt(after))
         .filter(entry::Column::Position.lte(end))
