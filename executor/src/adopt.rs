@@ -54,13 +54,16 @@ async fn adopt_transaction(sql: &mut PgConnection, chain: &Chain, hash: B256) ->
     let Some(block) = transaction::block_of(chain, &receipt).await? else { return Ok(()) };
     let sent = provider.get_transaction_by_hash(hash).await?.ok_or_eyre("a log's transaction is not there")?;
     let nonce = alloy::consensus::Transaction::nonce(&sent);
-    let stored: Option<(i64, String)> =
-        sqlx::query_as("select transaction_id, status from executor.transaction where hash = $1")
-            .bind(hash.as_slice())
-            .fetch_optional(&mut *sql)
-            .await?;
+    let stored: Option<(i64, String, bool)> = sqlx::query_as(
+        "select transaction_id, status, exists (select from executor.registration r where r.transaction_id = t.transaction_id)
+         from executor.transaction t where hash = $1",
+    )
+    .bind(hash.as_slice())
+    .fetch_optional(&mut *sql)
+    .await?;
     let registrations = registrations(sql, chain.registry.address, chain.issuer, &receipt).await?;
-    if registrations.is_empty() || stored.as_ref().is_some_and(|(_, status)| status == "included") {
+    let known = stored.as_ref().is_some_and(|(_, status, registers)| status == "included" && *registers);
+    if registrations.is_empty() || known {
         return Ok(());
     }
     // A delegate's or relayer's nonces are not ours.
@@ -68,7 +71,14 @@ async fn adopt_transaction(sql: &mut PgConnection, chain: &Chain, hash: B256) ->
         give_up_nonce(sql, chain, nonce, hash).await?;
     }
     let transaction_id = match stored {
-        Some((id, _)) => id,
+        Some((id, _, true)) => id,
+        // A command's own, which knew only what it called.
+        Some((id, _, false)) => {
+            for registration in &registrations {
+                transaction::store_registration(sql, id, registration).await?;
+            }
+            id
+        }
         None => {
             let raw = alloy::eips::eip2718::Encodable2718::encoded_2718(sent.inner.inner()).into();
             transaction::store(sql, receipt.from, &Signed { hash, raw, nonce }, &registrations).await?
