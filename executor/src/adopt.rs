@@ -74,9 +74,7 @@ async fn adopt_transaction(sql: &mut PgConnection, chain: &Chain, hash: B256) ->
         Some((id, _, true)) => id,
         // A command's own, which knew only what it called.
         Some((id, _, false)) => {
-            for registration in &registrations {
-                transaction::store_registration(sql, id, registration).await?;
-            }
+            transaction::store_registrations(sql, id, &registrations).await?;
             id
         }
         None => {

@@ -44,13 +44,23 @@ pub(crate) async fn store(
     .fetch_one(&mut *sql)
     .await
     .wrap_err("storing a signed transaction")?;
-    for registration in registrations {
-        store_registration(sql, id, registration).await?;
-    }
+    store_registrations(sql, id, registrations).await?;
     Ok(id)
 }
 
-pub(crate) async fn store_registration(
+/// What a stored transaction registers.
+pub(crate) async fn store_registrations(
+    sql: &mut PgConnection,
+    transaction_id: i64,
+    registrations: &[Registration],
+) -> eyre::Result<()> {
+    for registration in registrations {
+        store_registration(sql, transaction_id, registration).await?;
+    }
+    Ok(())
+}
+
+async fn store_registration(
     sql: &mut PgConnection,
     transaction_id: i64,
     registration: &Registration,

@@ -137,14 +137,21 @@ struct Beside<'a> {
 impl Beside<'_> {
     /// What differs now. Postgres comes first: what it holds then must be in the topic, or have been overtaken there.
     async fn differences(&self, which: Topic, registry: Address, instances: &Keyed) -> Result<Vec<Difference>> {
-        let verdicts = verdicts::newest(self.pool).await?;
-        let letters = dead_letters::all(self.pool, registry).await?;
-        let settings = self.settings.clone();
-        let reader = spawn_blocking(move || TopicReader::read_to_end(&settings, which)).await??;
         Ok(match which {
-            Topic::Verdicts => verdicts.compare("verdicts", &reader.read),
-            Topic::DeadLetters => dead_letters::compare(&letters, &reader.read),
-            _ => instances.compare("instances", &reader.read),
+            Topic::Verdicts => {
+                let verdicts = verdicts::newest(self.pool).await?;
+                verdicts.compare("verdicts", &self.read(which).await?.read)
+            }
+            Topic::DeadLetters => {
+                let letters = dead_letters::all(self.pool, registry).await?;
+                dead_letters::compare(&letters, &self.read(which).await?.read)
+            }
+            _ => instances.compare("instances", &self.read(which).await?.read),
         })
+    }
+
+    async fn read(&self, which: Topic) -> Result<TopicReader> {
+        let settings = self.settings.clone();
+        spawn_blocking(move || TopicReader::read_to_end(&settings, which)).await?
     }
 }

@@ -78,9 +78,7 @@ impl Progress {
             );
         }
     }
-}
 
-impl Progress {
     /// The chain took blocks back.
     pub(crate) fn reorganised(&self) {
         metrics::counter!("runproof_indexer_reorganisations_total", "source" => self.source.clone()).increment(1);
