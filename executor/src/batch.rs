@@ -1,4 +1,4 @@
-//! One transaction's registrations, as far as a block takes them. Pure.
+//! One transaction's registrations, as far as a block and the nodes take them. Pure.
 
 use crate::{plan::Registration, settings::Settings};
 
@@ -13,6 +13,17 @@ const STATE_GAS: u64 = 1_500;
 const ROOT_GAS: u64 = 32_000;
 const TERMINATION_GAS: u64 = 30_000;
 
+/// Calldata of one transaction at most, bytes: nodes relay none above 128 KB in all (geth's `txMaxSize`).
+const CALLDATA_BYTES: usize = 126_000;
+/// Of a `multicall` of nothing: selector, offset and length of the list, bytes.
+const MULTICALL_BYTES: usize = 4 + 2 * WORD;
+/// Of a state with its predecessor, bytes.
+const STATE_BYTES: usize = 36;
+/// Above what all else takes that there may be to register beside an instance's states, bytes.
+const OTHER_BYTES: usize = 1_024;
+/// Of the ABI, bytes.
+const WORD: usize = 32;
+
 /// What one transaction takes at most.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Limits {
@@ -26,6 +37,7 @@ pub(crate) struct Limits {
 pub(crate) struct Batch {
     registrations: Vec<Registration>,
     gas: u64,
+    bytes: usize,
     states: usize,
     limits: Limits,
     full: bool,
@@ -36,7 +48,9 @@ impl Limits {
     /// Such that one batch of states fits beside all else that there may be to register of its instance.
     fn new(max_states: usize, gas: u64) -> Self {
         let rest = gas.saturating_sub(TRANSACTION_GAS + MODEL_GAS + INSTANCE_GAS + BATCH_GAS + TERMINATION_GAS);
-        Self { states: max_states.min((rest / STATE_GAS) as usize).max(1), gas }
+        let of_gas = usize::try_from(rest / STATE_GAS).unwrap_or(usize::MAX);
+        let of_bytes = (CALLDATA_BYTES - OTHER_BYTES) / STATE_BYTES;
+        Self { states: max_states.min(of_gas).min(of_bytes).max(1), gas }
     }
 
     /// As set.
@@ -48,18 +62,23 @@ impl Limits {
 impl Batch {
     /// Nothing yet.
     pub(crate) fn new(limits: Limits) -> Self {
-        Self { registrations: Vec::new(), gas: TRANSACTION_GAS, states: 0, limits, full: false, continues: false }
+        let (registrations, bytes) = (Vec::new(), MULTICALL_BYTES);
+        Self { registrations, gas: TRANSACTION_GAS, bytes, states: 0, limits, full: false, continues: false }
     }
 
     /// Takes what belongs together, or none of it: then the batch is full. A model that another part registers already is not registered twice.
     pub(crate) fn add(&mut self, mut plan: Vec<Registration>) -> bool {
         plan.retain(|one| !matches!(one, Registration::Model(_)) || !self.registrations.contains(one));
         let gas: u64 = plan.iter().map(gas).sum();
+        let bytes: usize = plan.iter().map(bytes).sum();
         let states: usize = plan.iter().map(states).sum();
         self.full |= !self.registrations.is_empty()
-            && (self.gas + gas > self.limits.gas || self.states + states > self.limits.states);
+            && (self.gas + gas > self.limits.gas
+                || self.bytes + bytes > CALLDATA_BYTES
+                || self.states + states > self.limits.states);
         if !self.full {
             self.gas += gas;
+            self.bytes += bytes;
             self.states += states;
             self.registrations.append(&mut plan);
         }
@@ -111,6 +130,22 @@ fn gas(registration: &Registration) -> u64 {
         Registration::Root { .. } => ROOT_GAS,
         Registration::Termination { .. } => TERMINATION_GAS,
     }
+}
+
+/// Calldata within a `multicall`, where each call has an offset, a length, and whole words (Solidity's ABI).
+fn bytes(registration: &Registration) -> usize {
+    let call = match registration {
+        Registration::Model(_) => 4 + WORD,
+        Registration::Participant(_) => 4 + 3 * WORD,
+        Registration::Instance(..) => 4 + 2 * WORD,
+        // At most: the predecessors are left out where each state follows the one before.
+        Registration::States { states, .. } => {
+            4 + 7 * WORD + WORD * states.len() + (4 * states.len()).next_multiple_of(WORD)
+        }
+        Registration::Root { .. } => 4 + 6 * WORD,
+        Registration::Termination { .. } => 4 + 4 * WORD,
+    };
+    2 * WORD + call.next_multiple_of(WORD)
 }
 
 #[cfg(test)]

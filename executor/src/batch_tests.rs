@@ -1,4 +1,6 @@
+use alloy::{primitives::Address, sol_types::SolCall};
 use proptest::prelude::*;
+use runproof_contracts::InstanceRegistry::multicallCall;
 use runproof_protocol::{InstanceId, ModelId, StateId, head::Outcome};
 
 use super::*;
@@ -9,7 +11,7 @@ fn run(number: u32, states: usize) -> Vec<Registration> {
     vec![
         Registration::Model(model),
         Registration::Instance(model, instance),
-        Registration::States { instance, first: 0, states: vec![(StateId::of(b"s"), None); states] },
+        Registration::States { instance, first: 0, states: vec![(StateId::of(b"s"), Some(0)); states] },
         Registration::Termination { instance, count: states as u64, outcome: Outcome::Succeeded },
     ]
 }
@@ -22,10 +24,24 @@ fn a_model_is_registered_once_in_a_batch() {
     assert_eq!(models, 1);
 }
 
+#[test]
+fn one_instance_of_any_length_fills_a_transaction_that_nodes_relay() {
+    let limits = Limits::new(usize::MAX, DEFAULT_MAX_GAS);
+    let mut batch = Batch::new(limits);
+    assert!(batch.add(run(1, limits.states)) && batch.is_full());
+    assert!(calldata(batch.into_registrations()) <= CALLDATA_BYTES);
+}
+
+/// As it is sent, bytes.
+fn calldata(registrations: Vec<Registration>) -> usize {
+    let calls = registrations.iter().map(|one| one.call(Address::ZERO)).collect();
+    multicallCall { calls }.abi_encoded_size() + 4
+}
+
 proptest! {
     #[test]
-    fn what_fits_is_within_both_limits_and_nothing_is_torn(
-        sizes in proptest::collection::vec(1usize..400, 1..60),
+    fn what_fits_is_within_all_limits_and_nothing_is_torn(
+        sizes in proptest::collection::vec(1usize..400, 1..120),
         max_batch in 400usize..2_000,
         max_gas in 1_000_000u64..20_000_000,
     ) {
@@ -39,5 +55,8 @@ proptest! {
         prop_assert_eq!(registrations.len(), 3 * taken + 1);
         prop_assert!(registrations.iter().map(states).sum::<usize>() <= limits.states);
         prop_assert!(TRANSACTION_GAS + registrations.iter().map(gas).sum::<u64>() <= max_gas);
+        let told = MULTICALL_BYTES + registrations.iter().map(bytes).sum::<usize>();
+        let sent = calldata(registrations);
+        prop_assert!(sent <= told && told <= CALLDATA_BYTES, "{sent} bytes, told {told}");
     }
 }

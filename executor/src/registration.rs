@@ -172,7 +172,7 @@ impl Executor {
         let begun: Vec<_> = plan
             .iter()
             .filter_map(|registration| match registration {
-                Registration::Instance(_, instance) => Some(instance),
+                Registration::Instance(_, instance) => Some(*instance),
                 _ => None,
             })
             .collect();
@@ -186,14 +186,8 @@ impl Executor {
         .bind(self.chain.issuer.as_slice())
         .fetch_one(&mut *sql)
         .await?;
-        let first = self.chain.instance_count().await? as i64 + waiting;
-        for (ordinal, instance) in (first..).zip(begun) {
-            sqlx::query("update executor.instance set ordinal = $2 where instance_id = $1")
-                .bind(instance.as_slice())
-                .bind(ordinal)
-                .execute(&mut *sql)
-                .await?;
-        }
+        let first = self.chain.instance_count().await? + waiting.unsigned_abs();
+        transaction::set_ordinals(sql, begun.into_iter().zip(first..)).await?;
         Ok(())
     }
 }

@@ -87,8 +87,9 @@ pub const DEFAULT_MAX_POLL_INTERVAL: Duration = Duration::from_secs(30);
 /// Time between two questions for redrives, if the settings do not say otherwise.
 pub const DEFAULT_REDRIVE_INTERVAL: Duration = Duration::from_secs(60);
 
-/// Most states registered by one transaction, if the settings do not say otherwise: 36 KB of calldata, well below the 128 KB that nodes relay.
-pub const DEFAULT_MAX_BATCH: usize = 1_000;
+/// Most states registered by one transaction, if the settings do not say otherwise: 108 KB of calldata, below the 128 KB that nodes relay. Sixteen such
+/// transactions, as many as may be on their way, fill a block.
+pub const DEFAULT_MAX_BATCH: usize = 3_000;
 
 /// Most gas of one transaction, if the settings do not say otherwise: just below what EIP-7825 allows (2^24).
 pub const DEFAULT_MAX_GAS: u64 = 16_700_000;

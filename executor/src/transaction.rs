@@ -8,6 +8,7 @@ use alloy::{
 };
 use eyre::WrapErr;
 use runproof_contracts::{RegistryEvent, decode};
+use runproof_protocol::InstanceId;
 use sqlx::{PgConnection, PgExecutor};
 
 use crate::{
@@ -48,52 +49,70 @@ pub(crate) async fn store(
     Ok(id)
 }
 
-/// What a stored transaction registers.
+/// What a stored transaction registers, by one statement.
 pub(crate) async fn store_registrations(
     sql: &mut PgConnection,
     transaction_id: i64,
     registrations: &[Registration],
 ) -> eyre::Result<()> {
-    for registration in registrations {
-        store_registration(sql, transaction_id, registration).await?;
+    fn column<'r, T>(rows: &[Row<'r>], value: impl Fn(&Row<'r>) -> T) -> Vec<T> {
+        rows.iter().map(value).collect()
     }
-    Ok(())
-}
-
-async fn store_registration(
-    sql: &mut PgConnection,
-    transaction_id: i64,
-    registration: &Registration,
-) -> eyre::Result<()> {
-    let (kind, model, instance, range, account) = match registration {
-        Registration::Model(model) => ("model", Some(model), None, None, None),
-        Registration::Participant(account) => ("participant", None, None, None, Some(account)),
-        Registration::Instance(model, instance) => ("instance", Some(model), Some(instance), None, None),
-        Registration::States { instance, first, states } => {
-            ("states", None, Some(instance), Some((*first, states.len() as u64)), None)
-        }
-        // Which of both it was, the chain tells: what is published of them is the same.
-        Registration::Root { instance, first, digest } => {
-            ("states", None, Some(instance), Some((*first, digest.count)), None)
-        }
-        Registration::Termination { instance, count, .. } => {
-            ("termination", None, Some(instance), Some((0, *count)), None)
-        }
-    };
+    let rows: Vec<Row<'_>> = registrations.iter().map(Row::of).collect();
     sqlx::query(
         "insert into executor.registration (transaction_id, kind, model_id, instance_id, first, count, account)
-         values ($1, $2, $3, $4, $5, $6, $7)",
+         select $1, r.* from unnest($2::text[], $3::bytea[], $4::bytea[], $5::bigint[], $6::bigint[], $7::bytea[]) as r",
     )
     .bind(transaction_id)
-    .bind(kind)
-    .bind(model.map(|id| id.as_slice()))
-    .bind(instance.map(|id| id.as_slice()))
-    .bind(range.map(|(first, _)| first as i64))
-    .bind(range.map(|(_, count)| count as i64))
-    .bind(account.map(|account| account.as_slice()))
+    .bind(column(&rows, |row| row.kind))
+    .bind(column(&rows, |row| row.model))
+    .bind(column(&rows, |row| row.instance))
+    .bind(column(&rows, |row| row.range.map(|(first, _)| first as i64)))
+    .bind(column(&rows, |row| row.range.map(|(_, count)| count as i64)))
+    .bind(column(&rows, |row| row.account))
     .execute(sql)
     .await?;
     Ok(())
+}
+
+/// A registration as it is stored.
+#[derive(Default)]
+struct Row<'r> {
+    kind: &'static str,
+    model: Option<&'r [u8]>,
+    instance: Option<&'r [u8]>,
+    /// First and count.
+    range: Option<(u64, u64)>,
+    account: Option<&'r [u8]>,
+}
+
+impl<'r> Row<'r> {
+    fn of(registration: &'r Registration) -> Self {
+        let of_instance = |kind, instance: &'r InstanceId, range| Self {
+            kind,
+            instance: Some(instance.as_slice()),
+            range: Some(range),
+            ..Self::default()
+        };
+        match registration {
+            Registration::Model(model) => Self { kind: "model", model: Some(model.as_slice()), ..Self::default() },
+            Registration::Participant(account) => {
+                Self { kind: "participant", account: Some(account.as_slice()), ..Self::default() }
+            }
+            Registration::Instance(model, instance) => Self {
+                kind: "instance",
+                model: Some(model.as_slice()),
+                instance: Some(instance.as_slice()),
+                ..Self::default()
+            },
+            Registration::States { instance, first, states } => {
+                of_instance("states", instance, (*first, states.len() as u64))
+            }
+            // Which of both it was, the chain tells: what is published of them is the same.
+            Registration::Root { instance, first, digest } => of_instance("states", instance, (*first, digest.count)),
+            Registration::Termination { instance, count, .. } => of_instance("termination", instance, (0, *count)),
+        }
+    }
 }
 
 impl Executor {
@@ -128,7 +147,7 @@ pub(crate) async fn reopen(sql: impl PgExecutor<'_>, block_hash: &[u8]) -> eyre:
 }
 
 /// Takes back that an instance's transactions are included, so that each is looked for again, final or not.
-pub(crate) async fn doubt(sql: &mut PgConnection, instance: runproof_protocol::InstanceId) -> eyre::Result<()> {
+pub(crate) async fn doubt(sql: &mut PgConnection, instance: InstanceId) -> eyre::Result<()> {
     let blocks: Vec<Vec<u8>> = sqlx::query_scalar(
         "select distinct t.block_hash from executor.transaction t join executor.registration r using (transaction_id)
          where r.instance_id = $1 and t.status = 'included'",
@@ -146,6 +165,27 @@ pub(crate) async fn doubt(sql: &mut PgConnection, instance: runproof_protocol::I
 pub(crate) async fn block_of(chain: &Chain, receipt: &TransactionReceipt) -> eyre::Result<Option<Block>> {
     let Some((number, hash)) = receipt.block_number.zip(receipt.block_hash) else { return Ok(None) };
     Ok(chain.block_time_s(hash).await?.map(|timestamp_s| Block { number, hash, timestamp_s }))
+}
+
+/// Instances' places among the issuer's, by one statement.
+pub(crate) async fn set_ordinals(
+    sql: &mut PgConnection,
+    ordinals: impl Iterator<Item = (InstanceId, u64)>,
+) -> Result<(), sqlx::Error> {
+    let (instances, ordinals): (Vec<_>, Vec<_>) =
+        ordinals.map(|(instance, ordinal)| (instance.0.to_vec(), ordinal as i64)).unzip();
+    if instances.is_empty() {
+        return Ok(());
+    }
+    sqlx::query(
+        "update executor.instance i set ordinal = o.ordinal from unnest($1::bytea[], $2::bigint[]) as o(instance_id, ordinal)
+         where i.instance_id = o.instance_id",
+    )
+    .bind(instances)
+    .bind(ordinals)
+    .execute(sql)
+    .await?;
+    Ok(())
 }
 
 /// Writes block, gas, and the ordinal that the contract gave to an instance.
@@ -166,14 +206,11 @@ pub(crate) async fn mark_included(
     .bind(receipt.gas_used as i64)
     .execute(&mut *sql)
     .await?;
-    for log in receipt.logs().iter().filter(|log| Some(log.address()) == receipt.to) {
-        if let Ok(RegistryEvent::InstanceRegistered { instance, ordinal, .. }) = decode(&log.inner) {
-            sqlx::query("update executor.instance set ordinal = $2 where instance_id = $1")
-                .bind(instance.as_slice())
-                .bind(ordinal as i64)
-                .execute(&mut *sql)
-                .await?;
-        }
-    }
+    let own = receipt.logs().iter().filter(|log| Some(log.address()) == receipt.to);
+    let begun = own.filter_map(|log| match decode(&log.inner) {
+        Ok(RegistryEvent::InstanceRegistered { instance, ordinal, .. }) => Some((instance, ordinal)),
+        _ => None,
+    });
+    set_ordinals(sql, begun).await?;
     Ok(())
 }

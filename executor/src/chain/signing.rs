@@ -78,6 +78,11 @@ pub struct Signed {
     pub nonce: u64,
 }
 
+/// Gas above the estimate: what other transactions do to the issuer's chain in between may cost a slot of storage more. No more than that, since a
+/// block has room for what transactions may use, not for what they do use.
+const SPARE_GAS: u64 = 30_000;
+const SPARE_SHARE: u64 = 32;
+
 impl Chain {
     /// Signs a transaction that makes these calls of the contract at once, or all of none; with this limit of gas, or what the node estimates.
     ///
@@ -97,8 +102,8 @@ impl Chain {
     /// [`SignError`].
     pub async fn sign_call(&self, to: Address, data: Bytes, nonce: u64) -> Result<Signed, SignError> {
         let needed = self.estimate(to, data.clone(), nonce).await?;
-        // What other transactions do to the issuer's chain in between may cost a little more than the estimate.
-        self.sign_with(to, data, nonce, (needed + needed / 4).min(self.max_gas), (0, 0)).await
+        let gas = (needed + needed / SPARE_SHARE + SPARE_GAS).min(self.max_gas);
+        self.sign_with(to, data, nonce, gas, (0, 0)).await
     }
 
     async fn estimate(&self, to: Address, data: Bytes, nonce: u64) -> Result<u64, SignError> {
