@@ -28,6 +28,7 @@ fn states_are_the_same_before_and_after_they_are_spread_and_taken_back_from_eith
         stored(&world, 1, 0).await;
         everything_agrees(&world, instance).await;
         pages_begin_and_end_within_it(&world, instance).await;
+        let told = told(&world).await;
         assert_eq!(audit(&world).await.differences, []);
         let before = fold::entries(&world.pool).await.expect("entries");
         index.kill();
@@ -36,6 +37,7 @@ fn states_are_the_same_before_and_after_they_are_spread_and_taken_back_from_eith
         let index = world.start(&["index"]);
         stored(&world, 0, STATES).await;
         assert_eq!(fold::entries(&world.pool).await.expect("entries")[..before.len()], before);
+        assert_eq!(self::told(&world).await, told, "subscribers are told the same");
         everything_agrees(&world, instance).await;
 
         world.take_the_registration_back().await;
@@ -117,4 +119,25 @@ async fn pages_begin_and_end_within_it(world: &World, instance: InstanceId) {
     );
     let [last, before] = [STATES - 1, STATES - 2].map(|n| json!({"sequence": n, "predecessor": {"sequence": n - 1}}));
     assert_eq!(world.graphql(&query).await["states"]["nodes"], json!([before, last]));
+}
+
+/// What subscriptions tell that begin before the batch and within it. Who asks for events gets the rest as who does not.
+async fn told(world: &World) -> Vec<Value> {
+    const FIELDS: &str = "position retraction { position } kind issuer instanceId modelId contentId sequence transactionHash logIndex itemIndex
+                          block { number hash timestampS }";
+    let all = fold::entries(&world.pool).await.expect("entries");
+    let last = all.iter().rposition(|entry| entry.event.kind() == "state_registered").expect("a state");
+    let mut told = Vec::new();
+    for after in [0, last - STATES as usize / 2] {
+        let query = |more| format!("subscription {{ events(after: {after}) {{ {FIELDS} {more} }} }}");
+        let (mut bare, mut full) = (world.subscribe(&query("")).await, world.subscribe(&query("event")).await);
+        for _ in after..=last {
+            let (entry, mut with_event) = (bare.next().await["events"].take(), full.next().await["events"].take());
+            let event = with_event.as_object_mut().and_then(|entry| entry.remove("event"));
+            assert!(event.is_some_and(|event| event["kind"].is_string()));
+            assert_eq!(entry, with_event);
+            told.push(entry);
+        }
+    }
+    told
 }

@@ -5,11 +5,11 @@ use std::sync::Arc;
 use async_graphql::{Context, Error, Result, Subscription};
 use async_stream::try_stream;
 use futures::{Stream, StreamExt};
-use runproof_migrations::entity::{entry, instance_verdict};
+use runproof_migrations::entity::{batch, entry, instance_verdict};
 use sea_orm::{
-    ColumnTrait, Condition, DatabaseConnection, EntityTrait, QueryFilter, QueryOrder, QuerySelect, sea_query::Query,
+    ColumnTrait, Condition, DatabaseConnection, DbErr, EntityTrait, QueryFilter, QueryOrder, QuerySelect, Select,
+    sea_query::Query,
 };
-
 use tokio_stream::wrappers::WatchStream;
 
 use super::{
@@ -38,7 +38,7 @@ impl Subscription {
         #[graphql(desc = "Of this instance alone.")] instance: Option<ContentId>,
         #[graphql(desc = "Of this issuer alone.")] issuer: Option<Address>,
         #[graphql(desc = "Of this model and its instances alone.")] model: Option<ContentId>,
-    ) -> Result<impl Stream<Item = Result<JournalEntry>> + use<>> {
+    ) -> Result<impl Stream<Item = Result<Box<JournalEntry>>> + use<>> {
         let database = context.data::<DatabaseConnection>()?.clone();
         let Feed { mut watermark, .. } = context.data::<Feed>()?.clone();
         let wanted = wanted(instance, issuer, model);
@@ -53,7 +53,8 @@ impl Subscription {
                     while sent < reached.position.0 {
                         let (rows, covered) = replay(&database, &wanted, with_event, sent, &reached).await?;
                         for row in rows {
-                            yield JournalEntry::new(row, reached.clone());
+                            // It passes through many hands before it is sent.
+                            yield Box::new(JournalEntry::new(row, reached.clone()));
                         }
                         sent = covered;
                     }
@@ -125,21 +126,41 @@ async fn replay(
     after: i64,
     reached: &Watermark,
 ) -> Result<(Vec<entry::Model>, i64)> {
-    // Positions have no gaps: where all are wanted, the page's end is known, and Postgres needs not find it.
-    let end =
-        if wanted.is_empty() { reached.position.0.min(after.saturating_add(BATCH as i64)) } else { reached.position.0 };
-    let rows = if with_event { entry::Entity::find() } else { entry::Entity::find_without_event() }
-        .filter(entry::Column::Position.gt(after))
-        .filter(entry::Column::Position.lte(end))
-        .filter(wanted.clone())
-        .order_by_asc(entry::Column::Position)
-        .limit(BATCH)
-        .all(database)
-        .await
-        .map_err(unavailable)?;
+    if wanted.is_empty() {
+        // Positions have no gaps: the page's end is known, and Postgres needs not find it.
+        let end = reached.position.0.min(after.saturating_add(BATCH as i64));
+        let rows = if with_event {
+            in_order(entry::Entity::find(), after, end).all(database).await
+        } else {
+            all_between(database, after, end).await
+        };
+        return Ok((rows.map_err(unavailable)?, end));
+    }
+    let find = if with_event { entry::Entity::find() } else { entry::Entity::find_without_event() };
+    let rows = in_order(find, after, reached.position.0).filter(wanted.clone()).limit(BATCH).all(database).await;
+    let rows = rows.map_err(unavailable)?;
     let full = rows.len() as u64 == BATCH;
-    let covered = rows.last().filter(|_| full).map_or(end, |row| row.position);
+    let covered = rows.last().filter(|_| full).map_or(reached.position.0, |row| row.position);
     Ok((rows, covered))
+}
+
+fn in_order(find: Select<entry::Entity>, after: i64, end: i64) -> Select<entry::Entity> {
+    let position = entry::Column::Position;
+    find.filter(position.gt(after)).filter(position.lte(end)).order_by_asc(position)
+}
+
+/// All entries between two positions, without their events. Batches come as they are stored, since to make rows of them is quicker here.
+async fn all_between(database: &DatabaseConnection, after: i64, end: i64) -> Result<Vec<entry::Model>, DbErr> {
+    // First, since they may become rows meanwhile, and rows never become batches.
+    let batches = batch::Entity::find_between(after, end).all(database).await?;
+    let mut rows = in_order(entry::Entity::find_recorded(), after, end).all(database).await?;
+    if !batches.is_empty() {
+        let within = |row: &entry::Model| after < row.position && row.position <= end;
+        rows.extend(batches.iter().flat_map(batch::Model::entries).filter(within));
+        rows.sort_by_key(|row| row.position);
+        rows.dedup_by_key(|row| row.position);
+    }
+    Ok(rows)
 }
 
 async fn changed(

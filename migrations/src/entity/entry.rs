@@ -61,4 +61,11 @@ impl Entity {
             .columns(Column::iter().filter(|column| !matches!(column, Column::Event)))
             .column_as(Expr::cust("'null'::jsonb"), Column::Event)
     }
+
+    /// Like `find_without_event`, of what stands in rows alone: [`super::batch`] has what does not.
+    pub fn find_recorded() -> Select<Self> {
+        let mut select = Self::find_without_event();
+        QuerySelect::query(&mut select).from_clear().from_as(("journal", "record"), "entry");
+        select
+    }
 }

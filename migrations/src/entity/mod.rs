@@ -1,5 +1,6 @@
 //! Entities of the tables and views that are read through `SeaORM`. Views have no key of their own: `position` names each row.
 
+pub mod batch;
 pub mod certificate;
 pub mod entry;
 pub mod instance;
