@@ -1,5 +1,7 @@
 //! What is sent to Kafka: `CloudEvents` 1.0 in binary mode (Kafka protocol binding), so that a value is what it tells and nothing else.
 
+use std::borrow::Cow;
+
 use alloy::primitives::{Address, B256};
 use runproof_protocol::{InstanceId, event::JournalEntry, head::Registry};
 use time::{OffsetDateTime, format_description::well_known::Rfc3339};
@@ -9,6 +11,9 @@ use crate::topic::Topic;
 /// Name of the header that carries the block's hash.
 pub const BLOCK_HASH: &str = "ce_blockhash";
 
+/// Above the length of almost all values of [`event`], bytes: thousands that grew as they are written would be moved as often.
+const TYPICAL_BYTES: usize = 1_024;
+
 /// A message before it is sent.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Message {
@@ -17,7 +22,7 @@ pub struct Message {
     /// What must keep its order shares a key; in compacted topics it is what the message is about.
     pub key: String,
     /// In this order.
-    pub headers: Vec<(&'static str, String)>,
+    pub headers: Vec<(&'static str, Cow<'static, str>)>,
     /// JSON as the topic's schema says (`schema/`); `None` is a tombstone.
     pub value: Option<Vec<u8>>,
 }
@@ -42,19 +47,21 @@ impl Message {
     pub(crate) fn new(topic: Topic, key: String, attributes: Attributes<'_>, value: Option<Vec<u8>>) -> Self {
         let Attributes { registry: Registry { chain_id, address }, kind, mark, subject, block, time_s } = attributes;
         let (source, collection) = (format!("{chain_id}/{address:#x}"), collection(topic));
-        let mut headers = vec![
-            ("ce_specversion", "1.0".to_owned()),
-            ("ce_id", format!("{source}/{collection}{mark}")),
-            ("ce_source", format!("/chains/{chain_id}/contracts/{address:#x}")),
-            ("ce_type", format!("runproof.{kind}")),
+        let content_type = value.as_ref().map(|_| "application/json".into());
+        let (number, hash) = block.map(|(number, hash)| (number.to_string(), format!("{hash:#x}"))).unzip();
+        let headers = [
+            ("ce_specversion", Some("1.0".into())),
+            ("ce_id", Some(format!("{source}/{collection}{mark}").into())),
+            ("ce_source", Some(format!("/chains/{chain_id}/contracts/{address:#x}").into())),
+            ("ce_type", Some(format!("runproof.{kind}").into())),
+            ("content-type", content_type),
+            (topic.mark(), Some(mark.to_string().into())),
+            ("ce_blocknumber", number.map(Cow::from)),
+            (BLOCK_HASH, hash.map(Cow::from)),
+            ("ce_time", time_s.and_then(rfc3339).map(Cow::from)),
+            ("ce_subject", subject.map(Cow::from)),
         ];
-        headers.extend(value.as_ref().map(|_| ("content-type", "application/json".to_owned())));
-        headers.push((topic.mark(), mark.to_string()));
-        let block =
-            block.map(|(number, hash)| [("ce_blocknumber", number.to_string()), (BLOCK_HASH, format!("{hash:#x}"))]);
-        headers.extend(block.into_iter().flatten());
-        headers.extend(time_s.and_then(rfc3339).map(|time| ("ce_time", time)));
-        headers.extend(subject.map(|subject| ("ce_subject", subject)));
+        let headers = headers.into_iter().filter_map(|(name, value)| Some((name, value?))).collect();
         Self { topic, key, headers, value }
     }
 }
@@ -90,7 +97,9 @@ pub fn event(registry: &Registry, entry: &JournalEntry) -> Result<Message, serde
         time_s: Some(origin.block_timestamp_s),
     };
     let key = instance.unwrap_or_else(|| format!("{:#x}", event.issuer().unwrap_or(registry.address)));
-    Ok(Message::new(Topic::Events, key, attributes, Some(serde_json::to_vec(entry)?)))
+    let mut value = Vec::with_capacity(TYPICAL_BYTES);
+    serde_json::to_writer(&mut value, entry)?;
+    Ok(Message::new(Topic::Events, key, attributes, Some(value)))
 }
 
 /// `None` beyond the year 9999, which the format cannot say; `CloudEvents` does not ask for a time.

@@ -60,8 +60,8 @@ impl Publisher {
             .set("enable.idempotence", "true")
             .set("acks", "all")
             .set("socket.nagle.disable", "true")
-            // A transaction's messages come within a moment: sent one by one as they come, they would be so many requests.
-            .set("linger.ms", "1")
+            // A transaction's messages come within a moment: sent as they come, they would be so many requests. What fills a batch does not wait.
+            .set("linger.ms", "2")
             .set("compression.type", "lz4")
             .set("message.max.bytes", topic::LONGEST_MESSAGE)
             // Java's default, so that other producers' keys meet ours in one partition.
@@ -123,5 +123,8 @@ impl Publisher {
 
 fn headers(message: &Message) -> OwnedHeaders {
     let empty = OwnedHeaders::new_with_capacity(message.headers.len());
-    message.headers.iter().fold(empty, |headers, (key, value)| headers.insert(Header { key, value: Some(value) }))
+    message
+        .headers
+        .iter()
+        .fold(empty, |headers, (key, value)| headers.insert(Header { key, value: Some(value.as_ref()) }))
 }

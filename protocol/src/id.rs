@@ -3,7 +3,7 @@
 use std::{fmt, str::FromStr};
 
 use alloy_primitives::B256;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, Serializer};
 use sha2::{Digest, Sha256};
 
 /// SHA-256 (FIPS 180-4) of `bytes`.
@@ -26,8 +26,8 @@ fn parse(text: &str) -> Result<B256, InvalidId> {
 macro_rules! content_id {
     ($(#[$doc:meta])* $name:ident) => {
         $(#[$doc])*
-        #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Default, Serialize, Deserialize)]
-        #[serde(into = "String", try_from = "String")]
+        #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Default, Deserialize)]
+        #[serde(try_from = "String")]
         pub struct $name(pub B256);
 
         impl $name {
@@ -78,6 +78,12 @@ macro_rules! content_id {
         impl From<$name> for String {
             fn from(id: $name) -> String {
                 id.to_string()
+            }
+        }
+
+        impl Serialize for $name {
+            fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                serializer.serialize_str(alloy_primitives::hex::Buffer::<32>::new().format(&self.0))
             }
         }
 

@@ -172,7 +172,7 @@ impl Read {
     /// Key and headers must be those that the entry asks for.
     fn against(&self, expected: &Message, at: &str) -> Vec<Difference> {
         let headers = |headers: Vec<(&str, &str)>| format!("{headers:?}");
-        let ours = headers(expected.headers.iter().map(|(name, value)| (*name, value.as_str())).collect());
+        let ours = headers(expected.headers.iter().map(|(name, value)| (*name, value.as_ref())).collect());
         let theirs = headers(self.headers.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect());
         let pairs = [("key", Some(expected.key.clone()), self.key.clone()), ("headers", Some(ours), Some(theirs))];
         let differing = pairs.into_iter().filter(|(_, expected, found)| expected != found);
