@@ -114,9 +114,12 @@ fn every_link_of_a_long_run_leads_to_a_document_that_stands() {
         let states: Map<String, Value> = states.chain([(format!("S{LONG}"), json!({"Type": "Succeed"}))]).collect();
         let model = world.file("long.asl.json", json!({"StartAt": "S1", "States": states}).to_string());
         world.runproof(&["deploy", &model.to_string_lossy(), "--name", &world.name]).await;
+        let elsewhere = plant_a_link(&world, &folder.join("index.json"));
         let told = world.runproof(&["run", &world.name]).await;
         let execution = told.split_whitespace().last().expect("an ARN");
         let told = world.runproof(&["follow", execution, "--once"]).await;
+        assert_eq!(std::fs::read_to_string(elsewhere).expect("it is still there"), SECRET, "no link is followed");
+        assert!(!folder.join("index.json").is_symlink(), "a document stands in the link's place");
         let instance: InstanceId = told.split_whitespace().last().expect("an id").parse().expect("an id");
 
         let protocol = std::fs::read(folder.join(format!("{instance}.json"))).expect("the protocol stands");
@@ -177,6 +180,14 @@ fn take_away(folder: &Path) -> PathBuf {
 fn bring_back(folder: &Path, away: &Path) {
     std::fs::remove_file(folder).expect("the file");
     std::fs::rename(away, folder).expect("the folder");
+}
+
+/// Puts a symbolic link in a document's place; returns the file to which it leads, which holds a secret.
+fn plant_a_link(world: &World, document: &Path) -> PathBuf {
+    let elsewhere = world.file("elsewhere", SECRET);
+    std::fs::remove_file(document).expect("the deployment published it");
+    std::os::unix::fs::symlink(&elsewhere, document).expect("a link");
+    elsewhere
 }
 
 /// Each state that the contract holds now has its row in the protocol, its document and its proof.
