@@ -4,10 +4,13 @@ mod figures;
 mod recordings;
 mod world;
 
-use std::{path::PathBuf, time::Instant};
+use std::{
+    path::PathBuf,
+    time::{Duration, Instant},
+};
 
 use alloy::providers::ext::AnvilApi;
-use aws_sdk_sfn::Client;
+use aws_sdk_sfn::{Client, types::ExecutionStatus};
 use eyre::{OptionExt, Result, WrapErr};
 pub use figures::{Figures, HEADINGS};
 use futures::{StreamExt, TryStreamExt, stream};
@@ -18,8 +21,10 @@ use self::world::World;
 
 /// Gas that a block takes: Ethereum's limit, of 2026.
 const BLOCK_GAS: u64 = 60_000_000;
-/// Histories that may be read at once: AWS's default.
-const HISTORIES_AT_ONCE: usize = 400;
+/// Calls of a kind that may be made at once, at least: AWS's default for histories.
+const BURST: usize = 400;
+/// How often it is looked whether executions still run.
+const LOOK: Duration = Duration::from_millis(200);
 /// Executions that are being started at a time.
 const STARTING: usize = 16;
 
@@ -56,7 +61,22 @@ impl Bench {
     /// So many executions that have ended, on an engine that answers at once: the executor and the chain alone.
     pub async fn many(&self, executions: usize, states: usize, block_s: u64) -> Result<Figures> {
         let recordings = (0..executions).map(|nth| Recording::counted("many", nth, states)).collect();
-        self.recorded("many", recordings, Pace::Ended, block_s).await
+        self.recorded(&format!("many_{executions}"), recordings, Pace::Ended, block_s).await
+    }
+
+    /// So many executions on the emulator, with nobody who follows them: seconds until all have ended.
+    pub async fn emulator_alone(&self, executions: usize, states: usize) -> Result<f64> {
+        let client = Client::new(self.stack.emulator()?.sdk_config());
+        let machine = client.create_state_machine().name("alone").definition(recordings::steps(states));
+        let machine = machine.role_arn("arn:aws:iam::123456789012:role/alone").send().await?.state_machine_arn;
+        let began = Instant::now();
+        start(&client, &machine, executions).await?;
+        let running = || client.list_executions().state_machine_arn(&machine).status_filter(ExecutionStatus::Running);
+        let mut look = tokio::time::interval(LOOK);
+        while !running().send().await?.executions.is_empty() {
+            look.tick().await;
+        }
+        Ok(began.elapsed().as_secs_f64())
     }
 
     /// An execution with a distributed Map of so many items, each an execution of two states: all have ended.
@@ -81,8 +101,8 @@ impl Bench {
             all.first().and_then(|one| one.state_machine_arn.rsplit(':').next()).unwrap_or_default().to_owned();
         self.blocks_each(block_s).await?;
         let served = Recorded::serve(all.clone(), pace).await?;
-        // Read at AWS's default quota, 10,000 histories would take eight minutes: it is the executor that is measured.
-        let world = World::new(self, name, served.url(), HISTORIES_AT_ONCE.max(2 * executions)).await?;
+        // At AWS's default quotas, 10,000 histories would take eight minutes: it is the executor that is measured.
+        let world = World::new(self, name, served.url(), BURST.max(2 * executions)).await?;
         world.deploy(&machine, &definition).await?;
         // What was served before, to the deployment, is not the executor's following.
         let recorded = Recorded::serve(all, pace).await?;
@@ -97,23 +117,23 @@ impl Bench {
     pub async fn emulated(&self, executions: usize, states: usize, block_s: u64) -> Result<Figures> {
         self.blocks_each(block_s).await?;
         let emulator = self.stack.emulator()?;
-        let world = World::new(self, "emulated", &emulator.endpoint_url(), HISTORIES_AT_ONCE).await?;
+        let world = World::new(self, "emulated", &emulator.endpoint_url(), BURST).await?;
         let machine = world.deploy("steps", &recordings::steps(states)).await?;
         let client = Client::new(emulator.sdk_config());
         let began = Instant::now();
         let follower = world.follow()?;
-        let starts = (0..executions).map(|nth| {
-            client.start_execution().state_machine_arn(&machine).name(format!("run-{nth}")).input("{}").send()
-        });
-        stream::iter(starts)
-            .buffer_unordered(STARTING)
-            .try_collect::<Vec<_>>()
-            .await
-            .wrap_err("starting executions")?;
+        start(&client, &machine, executions).await?;
         Ok(Figures { live: true, ..world.measure(follower, executions, began, block_s).await? })
     }
 
     async fn blocks_each(&self, seconds: u64) -> Result<()> {
         Ok(self.stack.chain()?.provider().anvil_set_interval_mining(seconds).await?)
     }
+}
+
+async fn start(client: &Client, machine: &str, executions: usize) -> Result<()> {
+    let starts = (0..executions)
+        .map(|nth| client.start_execution().state_machine_arn(machine).name(format!("run-{nth}")).input("{}").send());
+    stream::iter(starts).buffer_unordered(STARTING).try_collect::<Vec<_>>().await.wrap_err("starting executions")?;
+    Ok(())
 }

@@ -24,6 +24,9 @@ struct Arguments {
     /// States of each
     #[arg(long, default_value_t = 50)]
     states: usize,
+    /// Executions at once that take several blocks of Ethereum, of as many states
+    #[arg(long, default_value_t = 4_000)]
+    many_blocks: usize,
     /// Items of a distributed Map, each an execution of two states
     #[arg(long, default_value_t = 10_000)]
     items: usize,
@@ -49,12 +52,18 @@ async fn main() -> Result<()> {
 }
 
 async fn measure(bench: &Bench, arguments: &Arguments) -> Result<()> {
-    let Arguments { executions, states, items, block_s, .. } = *arguments;
+    let Arguments { executions, states, many_blocks, items, block_s, .. } = *arguments;
+    let alone_s = bench.emulator_alone(executions, states).await?;
+    println!(
+        "The emulator alone: {executions} executions of {states} states in {alone_s:.1} s, {:.0} states/s\n",
+        (executions * states) as f64 / alone_s
+    );
     println!("{HEADINGS}");
     for states in &arguments.long {
         told("one long execution, recorded", &bench.long(*states, ETHEREUM_BLOCK_S).await?);
     }
     told("many, recorded", &bench.many(executions, states, block_s).await?);
+    told("many, recorded, until blocks are full", &bench.many(many_blocks, states, ETHEREUM_BLOCK_S).await?);
     told("many, on the emulator", &bench.emulated(executions, states, block_s).await?);
     told("a distributed Map, recorded", &bench.map_run(items, block_s).await?);
     told("one that stands still", &bench.waiting(arguments.waiting_s, block_s).await?);

@@ -4,7 +4,7 @@
 use std::{net::SocketAddr, path::PathBuf, sync::Arc, time::Instant};
 
 use clap::Parser;
-use eyre::{Result, eyre};
+use eyre::{Result, WrapErr, eyre};
 use runproof_bench::{
     chain::Recipe,
     live::{self, subscriber::Subscriber, watch},
@@ -13,7 +13,7 @@ use runproof_bench::{
 use sqlx::{Connection, PgConnection};
 use tokio::{
     net::TcpListener,
-    sync::watch::channel,
+    sync::oneshot,
     time::{Duration, MissedTickBehavior, interval},
 };
 
@@ -63,10 +63,10 @@ async fn main() -> Result<()> {
 async fn watch_all(arguments: &Arguments, node: &Replay) -> Result<()> {
     let recipe = arguments.recipe;
     let all = recipe.events_until(recipe.last_block());
-    let (read, mut reading) = channel(0);
+    let (read, reading) = oneshot::channel();
     let (bootstrap, topic) = (arguments.bootstrap.clone(), arguments.topic.clone());
-    let topic = tokio::task::spawn_blocking(move || watch::kafka(&bootstrap, &topic, all, &read));
-    reading.wait_for(|read| *read >= recipe.events).await?;
+    let topic = tokio::task::spawn_blocking(move || watch::kafka(&bootstrap, &topic, recipe.events, all, read));
+    reading.await.wrap_err("the topic cannot be read")?;
     let mut connection = PgConnection::connect(&arguments.postgres_url).await?;
     let position: i64 = sqlx::query_scalar("select position from journal.source").fetch_one(&mut connection).await?;
     let subscriber = Subscriber::connect(arguments.api, &arguments.certificate, u64::try_from(position)?).await?;

@@ -51,30 +51,33 @@ pub struct Registered {
     pub gas: i64,
     /// By the chain's clock, seconds from the first state's block to the last one's.
     pub span_s: i64,
+    /// Blocks from the first one with a state in it to the last.
+    pub blocks: i64,
     /// From each state's entry until its block was there, milliseconds, ascending.
     pub latencies_ms: Vec<i64>,
 }
 
 /// The columns of [`Figures::row`], in Markdown.
 pub const HEADINGS: &str = "\
-| what | executions | states | block s | captured s | CPU s | µs CPU/state | peak MB | registered s | after capture s | states/s | the chain's bound, states/s | of the bound | first to last block s | transactions | gas/state | p50 ms | p99 ms | calls/state |
-|---|---|---|---|---|---|---|---|---|---|---|---|---|---|---|---|---|---|---|";
+| what | executions | states | block s | captured s | CPU s | µs CPU/state | peak MB | registered s | after capture s | states/s | the chain's bound, states/s | of the bound | first to last block s | blocks | blocks needed | transactions | gas/state | p50 ms | p99 ms | calls/state |
+|---|---|---|---|---|---|---|---|---|---|---|---|---|---|---|---|---|---|---|---|---|";
 
 impl Figures {
     /// One line of a table. The latency, from a state's entry to its block, is told where the executions ran meanwhile.
     pub fn row(&self, what: &str) -> String {
-        let Registered { states, transactions, gas, span_s, latencies_ms } = &self.registered;
+        let Registered { states, transactions, gas, span_s, blocks, latencies_ms } = &self.registered;
         let each = *states as f64;
         // What blocks of this gas hold, with what a state took here.
         let bound = BLOCK_GAS as f64 * each / *gas as f64 / self.block_s as f64;
         let rate = each / self.registered_s;
+        let needed = gas.unsigned_abs().div_ceil(BLOCK_GAS);
         let ms = |share| quantile(latencies_ms, share).map_or("-".to_owned(), |value| value.to_string());
         let (p50, p99) = match self.live {
             true => (ms(0.5), ms(0.99)),
             false => ("-".to_owned(), "-".to_owned()),
         };
         format!(
-            "| {what} | {} | {states} | {} | {:.1} | {:.2} | {:.0} | {:.0} | {:.1} | {:.1} | {rate:.0} | {bound:.0} | {:.2} | {span_s} | {transactions} | {:.0} | {p50} | {p99} | {} |",
+            "| {what} | {} | {states} | {} | {:.1} | {:.2} | {:.0} | {:.0} | {:.1} | {:.1} | {rate:.0} | {bound:.0} | {:.2} | {span_s} | {blocks} | {needed} | {transactions} | {:.0} | {p50} | {p99} | {} |",
             self.executions,
             self.block_s,
             self.captured_s,
@@ -140,12 +143,14 @@ pub(super) async fn registered(sql: &mut PgConnection, arrivals: &Arrivals) -> R
     )
     .fetch_all(sql)
     .await?;
-    let times = || rows.iter().map(|(_, _, timestamp_s)| *timestamp_s);
-    let span_s =
-        times().max().zip(times().min()).map(|(last, first)| last - first).ok_or_eyre("no state is registered")?;
+    let span = |value: fn(&(i64, i64, i64)) -> i64| {
+        let span = rows.iter().map(value).max().zip(rows.iter().map(value).min()).map(|(last, first)| last - first);
+        span.ok_or_eyre("no state is registered")
+    };
+    let (blocks, span_s) = (span(|(_, block, _)| *block)? + 1, span(|(_, _, timestamp_s)| *timestamp_s)?);
     // A block that nobody saw arrive came before the watch began: there is none with a state in it.
     let latency = |(entered, block, _): &(i64, i64, i64)| Some(arrivals.get(&u64::try_from(*block).ok()?)? - entered);
     let mut latencies_ms: Vec<i64> = rows.iter().filter_map(latency).collect();
     latencies_ms.sort_unstable();
-    Ok(Registered { states: rows.len(), transactions, gas, span_s, latencies_ms })
+    Ok(Registered { states: rows.len(), transactions, gas, span_s, blocks, latencies_ms })
 }

@@ -21,8 +21,9 @@ use crate::process;
 
 /// How often it is looked at what is there: a hundredth of what is measured, at most.
 const LOOK: Duration = Duration::from_millis(20);
-/// Histories that may be read, a second: AWS's default.
-const HISTORIES_PER_S: u32 = 20;
+/// What is called once for each execution at least, and how often a second after the burst: AWS's defaults.
+const QUOTAS: [(&str, u32); 3] =
+    [("DescribeExecution", 10), ("DescribeStateMachineForExecution", 1), ("GetExecutionHistory", 20)];
 const PASSWORD: &str = "only for the benchmark";
 
 pub(super) struct World<'a> {
@@ -30,19 +31,19 @@ pub(super) struct World<'a> {
     folder: PathBuf,
     registry: Registry,
     database_url: String,
-    /// Histories that may be read at once.
-    histories: usize,
+    /// Calls of each kind that may be made at once.
+    burst: usize,
 }
 
 impl<'a> World<'a> {
     /// With an issuer that has funds.
-    pub(super) async fn new(bench: &'a Bench, name: &str, aws_url: &str, histories: usize) -> Result<Self> {
+    pub(super) async fn new(bench: &'a Bench, name: &str, aws_url: &str, burst: usize) -> Result<Self> {
         let folder = bench.data.path().join(name);
         fs::create_dir_all(&folder)?;
         let chain = bench.stack.chain()?;
         let registry = chain.deploy_registry().await?;
         let database_url = bench.stack.postgres()?.create_database(name).await?;
-        let world = Self { bench, folder, registry, database_url, histories };
+        let world = Self { bench, folder, registry, database_url, burst };
         world.configure(aws_url)?;
         world.runproof(&["migrate"]).await?;
         let told = world.runproof(&["identity", "new"]).await?;
@@ -60,9 +61,11 @@ impl<'a> World<'a> {
             "[chain]\nrpc_url = \"{rpc}\"\nws_url = \"{ws}\"\nregistry = \"{address}\"\nregistry_deployed_at_block = {deployed_at_block}\n\
              [postgres]\nurl = \"{database}\"\n\
              [aws]\nendpoint_url = \"{aws_url}\"\naccess_key_id = \"{key}\"\nsecret_access_key = \"{secret}\"\n\
-             [aws.quotas.GetExecutionHistory]\nburst = {burst}.0\nper_s = {HISTORIES_PER_S}.0\n\
+             {quotas}\
              [identity]\npassword = \"{PASSWORD}\"\n",
-            burst = self.histories,
+            quotas = QUOTAS
+                .map(|(action, per_s)| format!("[aws.quotas.{action}]\nburst = {}.0\nper_s = {per_s}.0\n", self.burst))
+                .concat(),
             rpc = at.rpc_http_url.ok_or_eyre("no chain")?,
             ws = at.rpc_ws_url.ok_or_eyre("no chain")?,
             database = self.database_url,
