@@ -11,10 +11,21 @@ use std::{
     time::{Duration, Instant},
 };
 
+use clap::ValueEnum;
+
 use crate::{
     chain::{LOADS, Recipe},
     quantile::quantile,
 };
+
+/// Who reads what is live, beside Postgres.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Reader {
+    /// A consumer of the topic, and so the relay.
+    Topic,
+    /// A subscriber, and so the API.
+    Subscription,
+}
 
 /// Events that were there, and when.
 pub type Seen = (u64, Instant);

@@ -75,7 +75,7 @@ const fn line(number: u8, fault: &'static str, full: u64, short: u64) -> Line {
 /// In the order in which they are done.
 pub(crate) const LINES: &[Line] = &[
     line(1, "kill -9 of the indexer at random, while blocks come and go", 200, 3),
-    line(2, "kill -9 before and after a commit to Postgres and each step of a Kafka transaction", 120, 10),
+    line(2, "kill -9 before and after a commit to Postgres and each step of a Kafka transaction", 200, 10),
     line(3, "reorganisations of depth 1 to 63, by two methods", 500, 4),
     line(4, "fork A, fork B, fork A again, while the first turn is still being taken", 100, 3),
     line(5, "a reorganisation below finalized", 10, 1),
@@ -92,7 +92,7 @@ pub(crate) const LINES: &[Line] = &[
     line(16, "Postgres frozen in the middle of it; tables locked by others", 60, 2),
     line(17, "the disk under the tables is full", 60, 2),
     line(18, "Kafka killed in mid-transaction", 100, 1),
-    line(19, "an EndTxn that arrives in the next transaction", 100, 2),
+    line(19, "an EndTxn that arrives in the next transaction", 500, 2),
     line(20, "an indexer frozen, replaced, and thawed again", 100, 1),
     line(21, "messages that are not delivered in time, or whose delivery is told too late", 60, 1),
     line(22, "the writer loses its lease's session only", 100, 2),

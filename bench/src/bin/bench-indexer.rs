@@ -7,6 +7,7 @@ use clap::Parser;
 use eyre::{Result, WrapErr, eyre};
 use runproof_bench::{
     chain::{Recipe, Shape},
+    live::Reader,
     measure::{Bench, Peer},
     table,
 };
@@ -43,6 +44,9 @@ struct Arguments {
     /// Live blocks before them that do not count
     #[arg(long, default_value_t = 10)]
     warm_up: u64,
+    /// Who reads what is live, beside Postgres: all that runs shares the cores
+    #[arg(long, value_enum, default_values = ["topic", "subscription"])]
+    reader: Vec<Reader>,
 }
 
 #[tokio::main]
@@ -75,7 +79,8 @@ async fn measure(bench: &Bench, arguments: &Arguments) -> Result<()> {
             // A block has gas for thousands of states only if they come in batches.
             let recipe =
                 Recipe { live_blocks: arguments.live_blocks + arguments.warm_up, ..recipe(Shape::Batched, events) };
-            println!("{}", bench.live(&format!("live_{events}"), recipe, arguments.warm_up).await?);
+            let (name, readers) = (format!("live_{events}"), &arguments.reader[..]);
+            println!("{}", bench.live(&name, recipe, arguments.warm_up, readers).await?);
         }
     }
     Ok(())

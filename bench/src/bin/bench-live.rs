@@ -5,12 +5,12 @@ use std::{net::SocketAddr, path::PathBuf, sync::Arc, time::Instant};
 
 use clap::Parser;
 use eyre::{Result, WrapErr, eyre};
+use futures::future::OptionFuture;
 use runproof_bench::{
     chain::Recipe,
     live::{self, subscriber::Subscriber, watch},
     replay::{self, Replay},
 };
-use sqlx::{Connection, PgConnection};
 use tokio::{
     net::TcpListener,
     sync::oneshot,
@@ -32,18 +32,18 @@ struct Arguments {
     /// The indexer's database
     #[arg(long)]
     postgres_url: String,
-    /// Kafka's
-    #[arg(long)]
-    bootstrap: String,
+    /// Kafka's, if the topic is read
+    #[arg(long, requires = "topic")]
+    bootstrap: Option<String>,
     /// The relay's topic of events
-    #[arg(long)]
-    topic: String,
-    /// Where the API serves
-    #[arg(long)]
-    api: SocketAddr,
+    #[arg(long, requires = "bootstrap")]
+    topic: Option<String>,
+    /// Where the API serves, if a subscription is read
+    #[arg(long, requires = "certificate")]
+    api: Option<SocketAddr>,
     /// Its certificate
-    #[arg(long)]
-    certificate: PathBuf,
+    #[arg(long, requires = "api")]
+    certificate: Option<PathBuf>,
 }
 
 #[tokio::main]
@@ -63,20 +63,28 @@ async fn main() -> Result<()> {
 async fn watch_all(arguments: &Arguments, node: &Replay) -> Result<()> {
     let recipe = arguments.recipe;
     let all = recipe.events_until(recipe.last_block());
-    let (read, reading) = oneshot::channel();
-    let (bootstrap, topic) = (arguments.bootstrap.clone(), arguments.topic.clone());
-    let topic = tokio::task::spawn_blocking(move || watch::kafka(&bootstrap, &topic, recipe.events, all, read));
-    reading.await.wrap_err("the topic cannot be read")?;
-    let mut connection = PgConnection::connect(&arguments.postgres_url).await?;
-    let position: i64 = sqlx::query_scalar("select position from journal.source").fetch_one(&mut connection).await?;
-    let subscriber = Subscriber::connect(arguments.api, &arguments.certificate, u64::try_from(position)?).await?;
+    let topic = match arguments.bootstrap.clone().zip(arguments.topic.clone()) {
+        Some((bootstrap, topic)) => {
+            let (read, reading) = oneshot::channel();
+            let kafka = move || watch::kafka(&bootstrap, &topic, recipe.events, all, read);
+            let topic = tokio::task::spawn_blocking(kafka);
+            reading.await.wrap_err("the topic cannot be read")?;
+            Some(topic)
+        }
+        None => None,
+    };
+    let position = watch::position(&arguments.postgres_url, recipe.events).await?;
+    let subscriber = match arguments.api.zip(arguments.certificate.as_ref()) {
+        Some((api, certificate)) => Some(Subscriber::connect(api, certificate, position).await?),
+        None => None,
+    };
     let (arrived, in_postgres, in_topic, at_subscriber) = tokio::try_join!(
         grow(node, recipe.last_block() - recipe.blocks),
         watch::postgres(&arguments.postgres_url, &recipe),
-        async { topic.await? },
-        subscriber.watch(recipe.events, all),
+        async { Ok::<_, eyre::Report>(OptionFuture::from(topic).await.transpose()?.transpose()?) },
+        async { OptionFuture::from(subscriber.map(|one| one.watch(recipe.events, all))).await.transpose() },
     )?;
-    let places = [in_postgres, in_topic, at_subscriber];
+    let places: Vec<_> = [Some(in_postgres), in_topic, at_subscriber].into_iter().flatten().collect();
     println!("{}", live::render(&recipe, &arrived, &places, arguments.warm_up));
     Ok(())
 }

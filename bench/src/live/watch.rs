@@ -32,6 +32,22 @@ pub async fn postgres(url: &str, recipe: &Recipe) -> Result<Place> {
     }
 }
 
+/// Waits until the journal holds so many entries; returns its position.
+pub async fn position(url: &str, entries: u64) -> Result<u64> {
+    let mut listener = PgListener::connect(url).await?;
+    let mut reader = PgConnection::connect(url).await?;
+    listener.listen("runproof_journal").await?;
+    loop {
+        let position: Option<i64> =
+            sqlx::query_scalar("select position from journal.source").fetch_optional(&mut reader).await?;
+        let position = u64::try_from(position.unwrap_or_default())?;
+        if position >= entries {
+            return Ok(position);
+        }
+        listener.recv().await?;
+    }
+}
+
 /// Reads a topic of one partition, as it is and as it comes, with a consumer that reads committed messages, until it has `all` events of the chain.
 /// Blocks. `read` is told once it has the first `before` of them.
 pub fn kafka(bootstrap: &str, topic: &str, before: u64, all: u64, read: oneshot::Sender<()>) -> Result<Place> {
