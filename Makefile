@@ -20,7 +20,7 @@ demo: setup ## Starts everything and runs a workflow; ARGS=--once ends after it
 test: setup-tests contracts ## Runs all tests on the real parts
 	cargo test --workspace
 
-faults: ## Runs the fault campaign, about two hours; ARGS="--seed N --line K --times M"
+faults: ## Runs the fault campaign, some hours; ARGS="--seed N --line K --times M"
 	@stack/install.sh --faults
 	cargo build --workspace
 	target/debug/runproof-faults $(ARGS)

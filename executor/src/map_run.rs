@@ -130,7 +130,7 @@ impl Executor {
 
     /// What AWS calls the state machine associated with the Map Run: all of its executions run it.
     async fn model_of_map_run(&self, map_run: &mut MapRun, execution: &Execution) -> eyre::Result<ModelId> {
-        let definition = self.engine.definition_of(execution.arn.as_str()).await?;
+        let definition = self.engine.definition_of(execution).await?;
         let document = self.settings.aws.mask.apply(&definition);
         let model = ModelId::of(document.as_bytes());
         self.store_model(model, &execution.arn.state_machine, document.as_bytes(), map_run.starter.settings).await?;

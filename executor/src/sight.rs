@@ -104,7 +104,7 @@ impl Executor {
         .fetch_optional(&self.pool)
         .await?;
         // Where AWS does not tell, nothing else does: the deployed model may have been changed since, or the execution run another version.
-        let definition = self.engine.definition_of(execution.arn.as_str()).await;
+        let definition = self.engine.definition_of(execution).await;
         let definition = definition.context("asking for the definition that the execution runs")?;
         let definition = self.settings.aws.mask.apply(&definition).into_owned().into_bytes();
         let model = ModelId::of(&definition);

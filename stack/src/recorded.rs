@@ -25,6 +25,8 @@ pub struct Recording {
     pub execution_arn: String,
     /// The state machine's ARN.
     pub state_machine_arn: String,
+    /// The version that it runs, if it was started by version or alias.
+    pub version_arn: Option<String>,
     /// The Map Run that started it, if one did.
     pub map_run_arn: Option<String>,
     /// The state machine's definition.
@@ -198,6 +200,7 @@ impl Played {
             "executionArn": recording.execution_arn,
             "stateMachineArn": recording.state_machine_arn,
             "name": recording.execution_arn.rsplit(':').next(),
+            "stateMachineVersionArn": recording.version_arn,
             "mapRunArn": recording.map_run_arn,
             "status": status,
             "startDate": recording.start_date,

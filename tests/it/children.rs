@@ -63,6 +63,7 @@ pub fn recording(machine: &str, name: &str, map_run_arn: Option<String>, events:
     Recording {
         execution_arn: format!("{ARN}:execution:{machine}:{name}"),
         state_machine_arn: format!("{ARN}:stateMachine:{machine}"),
+        version_arn: None,
         map_run_arn,
         definition: distributed_map(),
         start_date: START_S + events[0].0,

@@ -8,12 +8,13 @@ mod history;
 mod start;
 mod state_machine;
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::HashMap, sync::Arc, time::Duration};
 
 pub use error::StepFunctionsError;
 pub(crate) use error::failed;
 pub use execution::{Execution, Lister};
 pub use start::MAX_INPUT;
+use tokio::sync::Mutex;
 
 use crate::{aws_call::Api, quota::InvalidQuota, settings::AwsSettings};
 
@@ -22,6 +23,8 @@ use crate::{aws_call::Api, quota::InvalidQuota, settings::AwsSettings};
 pub struct StepFunctions {
     pub(crate) api: Arc<Api>,
     role_arn: String,
+    /// Definitions of versions, by their ARNs.
+    versions: Arc<Mutex<HashMap<String, String>>>,
 }
 
 impl StepFunctions {
@@ -31,7 +34,7 @@ impl StepFunctions {
     /// A quota that cannot be meant.
     pub async fn connect(settings: &AwsSettings) -> Result<Self, InvalidQuota> {
         let api = Arc::new(Api::new(&settings.load().await, &settings.quotas)?);
-        Ok(Self { api, role_arn: settings.role_arn.clone() })
+        Ok(Self { api, role_arn: settings.role_arn.clone(), versions: Arc::default() })
     }
 
     /// Time between two looks at each of so many histories, for all of these looks to use half of the account's quota.

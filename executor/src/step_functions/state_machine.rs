@@ -2,7 +2,10 @@
 
 use aws_sdk_sfn::{Client, types::StateMachineType};
 
-use super::{StepFunctions, StepFunctionsError, failed, start::check_name};
+use super::{Execution, StepFunctions, StepFunctionsError, failed, start::check_name};
+
+/// Versions whose definitions are kept at most, of 1 MB each at most.
+const VERSIONS: usize = 32;
 
 impl StepFunctions {
     /// Creates a STANDARD state machine, or finds the equal one of that name. Returns its ARN.
@@ -49,14 +52,30 @@ impl StepFunctions {
         Ok(arn)
     }
 
-    /// The definition that an execution runs, which may be older than its state machine's present one.
+    /// The definition that an execution runs, which may be older than its state machine's present one. A version's is asked for once, since versions
+    /// never change (<https://docs.aws.amazon.com/step-functions/latest/dg/concepts-state-machine-version.html>), and AWS lets a caller ask once a second.
     ///
     /// # Errors
     /// [`StepFunctionsError::Call`].
-    pub async fn definition_of(&self, execution_arn: &str) -> Result<String, StepFunctionsError> {
+    pub async fn definition_of(&self, execution: &Execution) -> Result<String, StepFunctionsError> {
+        let Some(version) = &execution.version_arn else { return self.ask_definition(execution).await };
+        // Held while AWS is asked: others that run the same version wait for the answer.
+        let mut versions = self.versions.lock().await;
+        if let Some(definition) = versions.get(version) {
+            return Ok(definition.clone());
+        }
+        let definition = self.ask_definition(execution).await?;
+        if versions.len() >= VERSIONS {
+            versions.clear();
+        }
+        versions.insert(version.clone(), definition.clone());
+        Ok(definition)
+    }
+
+    async fn ask_definition(&self, of: &Execution) -> Result<String, StepFunctionsError> {
         const ACTION: &str = "DescribeStateMachineForExecution";
         let describe =
-            |client: &Client| client.describe_state_machine_for_execution().execution_arn(execution_arn).send();
+            |client: &Client| client.describe_state_machine_for_execution().execution_arn(of.arn.as_str()).send();
         let found = self.api.call(ACTION, describe).await.map_err(failed(ACTION))?;
         Ok(found.definition)
     }

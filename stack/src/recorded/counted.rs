@@ -20,6 +20,7 @@ impl Recording {
         Self {
             execution_arn: format!("{region}:execution:{machine}:run-{nth:05}"),
             state_machine_arn: format!("{region}:stateMachine:{machine}"),
+            version_arn: None,
             map_run_arn: None,
             definition: COUNT.to_owned(),
             start_date: START_S,

@@ -15,6 +15,7 @@ impl Recording {
         Some(Self {
             execution_arn: text("executionArn")?,
             state_machine_arn: text("stateMachineArn")?,
+            version_arn: None,
             map_run_arn: None,
             definition: String::from_utf8(model.to_vec()).ok()?,
             start_date: seconds(events.first()?).floor(),
