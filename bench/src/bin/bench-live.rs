@@ -81,7 +81,7 @@ async fn watch_all(arguments: &Arguments, node: &Replay) -> Result<()> {
     let (arrived, in_postgres, in_topic, at_subscriber) = tokio::try_join!(
         grow(node, recipe.last_block() - recipe.blocks),
         watch::postgres(&arguments.postgres_url, &recipe),
-        async { Ok::<_, eyre::Report>(OptionFuture::from(topic).await.transpose()?.transpose()?) },
+        async { OptionFuture::from(topic).await.transpose()?.transpose() },
         async { OptionFuture::from(subscriber.map(|one| one.watch(recipe.events, all))).await.transpose() },
     )?;
     let places: Vec<_> = [Some(in_postgres), in_topic, at_subscriber].into_iter().flatten().collect();
