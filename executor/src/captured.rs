@@ -40,9 +40,6 @@ pub(crate) async fn store_states(
     instance: InstanceId,
     states: &[CapturedState],
 ) -> Result<(), sqlx::Error> {
-    fn column<T>(states: &[CapturedState], value: impl Fn(&CapturedState) -> T) -> Vec<T> {
-        states.iter().map(value).collect()
-    }
     sqlx::query(
         "insert into executor.state (instance_id, sequence, state_id, event_id, name, entered_at_ms, predecessor, part, trace_len)
          select $1, s.* from unnest($2::bigint[], $3::bytea[], $4::bigint[], $5::text[], $6::bigint[], $7::bigint[], $8::text[], $9::bigint[]) as s",
@@ -60,4 +57,9 @@ pub(crate) async fn store_states(
     .execute(sql)
     .await?;
     Ok(())
+}
+
+/// One column of rows that are stored by one statement.
+pub(crate) fn column<R, T>(rows: &[R], value: impl Fn(&R) -> T) -> Vec<T> {
+    rows.iter().map(value).collect()
 }

@@ -8,10 +8,11 @@ use alloy::{
 };
 use eyre::WrapErr;
 use runproof_contracts::{RegistryEvent, decode};
-use runproof_protocol::InstanceId;
+use runproof_protocol::{InstanceId, ModelId};
 use sqlx::{PgConnection, PgExecutor};
 
 use crate::{
+    captured::column,
     chain::{Block, Chain, Signed},
     executor::Executor,
     plan::Registration,
@@ -55,62 +56,41 @@ pub(crate) async fn store_registrations(
     transaction_id: i64,
     registrations: &[Registration],
 ) -> eyre::Result<()> {
-    fn column<'r, T>(rows: &[Row<'r>], value: impl Fn(&Row<'r>) -> T) -> Vec<T> {
-        rows.iter().map(value).collect()
-    }
-    let rows: Vec<Row<'_>> = registrations.iter().map(Row::of).collect();
+    let rows: Vec<Row<'_>> = registrations.iter().map(row).collect();
     sqlx::query(
         "insert into executor.registration (transaction_id, kind, model_id, instance_id, first, count, account)
          select $1, r.* from unnest($2::text[], $3::bytea[], $4::bytea[], $5::bigint[], $6::bigint[], $7::bytea[]) as r",
     )
     .bind(transaction_id)
-    .bind(column(&rows, |row| row.kind))
-    .bind(column(&rows, |row| row.model))
-    .bind(column(&rows, |row| row.instance))
-    .bind(column(&rows, |row| row.range.map(|(first, _)| first as i64)))
-    .bind(column(&rows, |row| row.range.map(|(_, count)| count as i64)))
-    .bind(column(&rows, |row| row.account))
+    .bind(column(&rows, |(kind, ..)| *kind))
+    .bind(column(&rows, |(_, model, ..)| model.map(|id| id.as_slice())))
+    .bind(column(&rows, |(_, _, instance, ..)| instance.map(|id| id.as_slice())))
+    .bind(column(&rows, |(_, _, _, range, _)| range.map(|(first, _)| first as i64)))
+    .bind(column(&rows, |(_, _, _, range, _)| range.map(|(_, count)| count as i64)))
+    .bind(column(&rows, |(.., account)| account.map(|account| account.as_slice())))
     .execute(sql)
     .await?;
     Ok(())
 }
 
-/// A registration as it is stored.
-#[derive(Default)]
-struct Row<'r> {
-    kind: &'static str,
-    model: Option<&'r [u8]>,
-    instance: Option<&'r [u8]>,
-    /// First and count.
-    range: Option<(u64, u64)>,
-    account: Option<&'r [u8]>,
-}
+/// Kind, model, instance, first and count of its states, account.
+type Row<'r> = (&'static str, Option<&'r ModelId>, Option<&'r InstanceId>, Option<(u64, u64)>, Option<&'r Address>);
 
-impl<'r> Row<'r> {
-    fn of(registration: &'r Registration) -> Self {
-        let of_instance = |kind, instance: &'r InstanceId, range| Self {
-            kind,
-            instance: Some(instance.as_slice()),
-            range: Some(range),
-            ..Self::default()
-        };
-        match registration {
-            Registration::Model(model) => Self { kind: "model", model: Some(model.as_slice()), ..Self::default() },
-            Registration::Participant(account) => {
-                Self { kind: "participant", account: Some(account.as_slice()), ..Self::default() }
-            }
-            Registration::Instance(model, instance) => Self {
-                kind: "instance",
-                model: Some(model.as_slice()),
-                instance: Some(instance.as_slice()),
-                ..Self::default()
-            },
-            Registration::States { instance, first, states } => {
-                of_instance("states", instance, (*first, states.len() as u64))
-            }
-            // Which of both it was, the chain tells: what is published of them is the same.
-            Registration::Root { instance, first, digest } => of_instance("states", instance, (*first, digest.count)),
-            Registration::Termination { instance, count, .. } => of_instance("termination", instance, (0, *count)),
+/// A registration as it is stored.
+fn row(registration: &Registration) -> Row<'_> {
+    match registration {
+        Registration::Model(model) => ("model", Some(model), None, None, None),
+        Registration::Participant(account) => ("participant", None, None, None, Some(account)),
+        Registration::Instance(model, instance) => ("instance", Some(model), Some(instance), None, None),
+        Registration::States { instance, first, states } => {
+            ("states", None, Some(instance), Some((*first, states.len() as u64)), None)
+        }
+        // Which of both it was, the chain tells: what is published of them is the same.
+        Registration::Root { instance, first, digest } => {
+            ("states", None, Some(instance), Some((*first, digest.count)), None)
+        }
+        Registration::Termination { instance, count, .. } => {
+            ("termination", None, Some(instance), Some((0, *count)), None)
         }
     }
 }
