@@ -6,7 +6,7 @@ use runproof_stack::{Pace, Recorded};
 use serde_json::json;
 
 use crate::{
-    crash::everything_agrees,
+    crash::{ended, everything_agrees},
     harness::{self, Role, World, eventually},
     paper_run,
 };
@@ -98,10 +98,8 @@ fn what_fills_several_transactions_waits_for_none_of_them() {
         })
         .await;
         assert_eq!((blocks, failed), (1, 0));
-        let id: Vec<u8> =
-            sqlx::query_scalar("select instance_id from executor.instance").fetch_one(&world.pool).await.expect("one");
-        let instance = InstanceId::try_from(&id[..]).expect("32 bytes");
-        let (verdict, passed) = eventually("the end is known everywhere", async || {
+        let instance = ended(&world).await;
+        let (verdict, passed) = eventually("all states are published", async || {
             let verified = world.verify(instance, &[]).await;
             (verified.0.states.len() == 13).then_some(verified)
         })
