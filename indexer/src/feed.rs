@@ -131,7 +131,7 @@ impl Session<'_> {
         let published = spawn_blocking(move || publisher.publish(messages)).await?;
         let count = published.wrap_err_with(|| format!("publishing to {topic}"))?;
         debug!(topic, messages = count, "published");
-        metrics::counter!("runproof_relay_messages_total", "topic" => topic).increment(count as u64);
+        metrics::counter!("runproof_relay_messages_total", "topic" => topic).increment(count);
         Ok(count > 0)
     }
 }

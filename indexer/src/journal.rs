@@ -1,7 +1,10 @@
 //! The journal as it is read: in the order of positions, by pages.
 
 use alloy::primitives::{Address, B256};
-use runproof_protocol::event::{Event, JournalEntry, Origin, Place, Retraction};
+use runproof_protocol::{
+    StateId,
+    event::{Event, JournalEntry, Origin, Place, Retraction},
+};
 use sqlx::{PgPool, Row, postgres::PgRow, types::Json};
 
 use crate::cursor::{bigint, hash, unsigned};
@@ -9,15 +12,14 @@ use crate::cursor::{bigint, hash, unsigned};
 /// At most `limit` entries of a source after a position.
 pub async fn page(pool: &PgPool, source_id: i16, after: u64, limit: u32) -> Result<Vec<JournalEntry>, sqlx::Error> {
     let rows = sqlx::query(PAGE).bind(source_id).bind(bigint(after)).bind(i64::from(limit)).fetch_all(pool).await?;
-    let mut entries = Vec::with_capacity(rows.len());
+    let mut entries = Vec::new();
     for row in &rows {
-        match row.try_get::<Option<Vec<Vec<u8>>>, _>("state_ids")? {
-            Some(states) => entries.extend(batch(row, &states)?),
+        match row.try_get::<Option<Vec<[u8; 32]>>, _>("state_ids")? {
+            Some(states) => batch(row, &states, after, &mut entries)?,
             None => entries.push(entry(row)?),
         }
     }
-    // A page may begin and end within a batch.
-    entries.retain(|entry: &JournalEntry| entry.position > after);
+    // A page may end within a batch.
     entries.truncate(limit as usize);
     Ok(entries)
 }
@@ -73,24 +75,26 @@ pub(crate) fn entry(row: &PgRow) -> Result<JournalEntry, sqlx::Error> {
     })
 }
 
-/// The entries of a row of `journal.batch`, read as its first.
-fn batch(row: &PgRow, states: &[Vec<u8>]) -> Result<Vec<JournalEntry>, sqlx::Error> {
+/// The entries of a row of `journal.batch`, read as its first: those after a position, since a page may begin within a batch.
+fn batch(row: &PgRow, states: &[[u8; 32]], after: u64, entries: &mut Vec<JournalEntry>) -> Result<(), sqlx::Error> {
     let first = entry(row)?;
     let predecessors: Vec<Option<i64>> = row.try_get("predecessors")?;
-    let entries = (0u64..).zip(states.iter().zip(predecessors)).map(|(place, (id, before))| {
+    let known = (after + 1).saturating_sub(first.position);
+    entries.reserve(states.len());
+    for (place, (id, before)) in (0u64..).zip(states.iter().zip(predecessors)).skip_while(|(place, _)| *place < known) {
         let mut entry = first.clone();
         entry.position += place;
         if let Event::StateRegistered { state, sequence, predecessor, .. } = &mut entry.event {
-            *state = id.as_slice().try_into().map_err(decode)?;
+            *state = StateId(id.into());
             *sequence += place;
             *predecessor = before.map(u32::try_from).transpose().map_err(decode)?;
         }
         if let Some(origin) = &mut entry.origin.place {
             origin.item_index += place;
         }
-        Ok(entry)
-    });
-    entries.collect()
+        entries.push(entry);
+    }
+    Ok(())
 }
 
 /// Of a state the columns tell all.

@@ -20,6 +20,7 @@ mod converge;
 mod copy;
 mod cursor;
 pub mod decode;
+mod deliveries;
 mod endpoint;
 pub mod endpoints;
 pub mod error;
@@ -183,5 +184,7 @@ fn pool(url: &Url) -> Result<PgPool, sqlx::Error> {
     let options: PgConnectOptions = url.as_str().parse()?;
     // A writer that is frozen in a transaction would keep the cursor's row locked, and its successor waiting, for ever.
     let options = options.options([("idle_in_transaction_session_timeout", "20s")]);
-    Ok(PgPoolOptions::new().max_connections(4).acquire_timeout(Duration::from_secs(10)).connect_lazy_with(options))
+    let pool = PgPoolOptions::new().max_connections(4).acquire_timeout(Duration::from_secs(10));
+    // One that is broken shows by its first statement, and all is tried again; to ask each time whether it is costs a block a round trip.
+    Ok(pool.test_before_acquire(false).connect_lazy_with(options))
 }

@@ -1,18 +1,18 @@
 //! One batch of messages, one Kafka transaction: all of it or nothing is seen by `read_committed` consumers.
 
-use std::time::Duration;
+use std::{sync::Arc, thread, time::Duration};
 
 use eyre::Context;
-use futures::executor::block_on;
 use rdkafka::{
     error::KafkaError,
-    message::{Header, OwnedHeaders},
-    producer::{DeliveryFuture, FutureProducer, FutureRecord, Producer},
+    message::{Header, OwnedHeaders, ToBytes},
+    producer::{BaseProducer, BaseRecord, Producer},
 };
 use runproof_protocol::head::Registry;
 
 use crate::{
     RelaySettings,
+    deliveries::Deliveries,
     feed::Messages,
     hanging::Partition,
     message::Message,
@@ -24,6 +24,10 @@ const TIMEOUT: Duration = Duration::from_secs(45);
 
 /// How long an answer that has been told takes to be put away.
 const LAST_ANSWER: Duration = Duration::from_millis(1);
+
+/// How long at most a producer outlives its publisher. Who waits for answers spins in the last millisecond of each such time (rdkafka 0.39), which is
+/// why it is not the 100 ms of rdkafka's own thread.
+const ANSWERS_AWAITED: Duration = Duration::from_secs(1);
 
 /// Why a batch is not known to be published.
 #[derive(Debug, thiserror::Error)]
@@ -41,7 +45,7 @@ pub(crate) enum PublishError {
 
 /// A transactional producer. After an error of [`Publisher::publish`] it must be dropped, and what is in the topic read anew.
 pub(crate) struct Publisher {
-    producer: FutureProducer,
+    producer: Arc<BaseProducer<Deliveries>>,
     /// Topic of events, from whose name those of the others follow.
     events: String,
 }
@@ -55,7 +59,7 @@ impl Publisher {
         if config.get("message.timeout.ms").is_none() {
             config.set("message.timeout.ms", "30000");
         }
-        let producer: FutureProducer = config
+        let producer: BaseProducer<_> = config
             .set("transactional.id", transactional_id)
             .set("enable.idempotence", "true")
             .set("acks", "all")
@@ -67,28 +71,29 @@ impl Publisher {
             // Java's default, so that other producers' keys meet ours in one partition.
             .set("partitioner", "murmur2_random")
             .set("transaction.timeout.ms", "40000")
-            .create()?;
+            .create_with_context(Deliveries::default())?;
+        let producer = Arc::new(producer);
+        take_answers(&producer)?;
         producer.init_transactions(TIMEOUT).wrap_err("initialising the transactional producer")?;
         Ok(Self { producer, events: settings.topic.clone() })
     }
 
     /// Publishes all messages in one transaction, and returns how many. Blocks.
-    pub(crate) fn publish(&self, messages: Messages) -> Result<usize, PublishError> {
+    pub(crate) fn publish(&self, messages: Messages) -> Result<u64, PublishError> {
         let mut messages = messages.peekable();
         if messages.peek().is_none() {
             return Ok(0);
         }
         let names = Topic::ALL.map(|topic| topic.name(&self.events));
         self.producer.begin_transaction().map_err(PublishError::Transaction)?;
-        let mut deliveries = Vec::with_capacity(messages.size_hint().0);
+        let mut count = 0;
         for message in messages {
             let message = message.map_err(PublishError::Unwritten)?;
-            let record = FutureRecord::to(&names[message.topic as usize]).key(&message.key).headers(headers(&message));
-            let record = FutureRecord { payload: message.value.as_ref(), ..record };
-            deliveries.push(self.producer.send_result(record).map_err(|(error, _)| PublishError::Undelivered(error))?);
+            let record = BaseRecord::to(&names[message.topic as usize]).key(&message.key).headers(headers(&message));
+            self.send(BaseRecord { payload: message.value.as_ref(), ..record })?;
+            count += 1;
         }
-        let count = deliveries.len();
-        self.delivered(deliveries)?;
+        self.delivered(count)?;
         self.producer.commit_transaction(TIMEOUT).map_err(PublishError::Transaction)?;
         Ok(count)
     }
@@ -96,29 +101,36 @@ impl Publisher {
     /// Aborts a transaction that has a message in each of these partitions, and with it what the same producer left open there. Blocks.
     pub(crate) fn abort_in(&self, partitions: &[Partition]) -> Result<(), PublishError> {
         self.producer.begin_transaction().map_err(PublishError::Transaction)?;
-        let mut deliveries = Vec::with_capacity(partitions.len());
         for (topic, number) in partitions {
-            let record = FutureRecord::to(topic).partition(*number).key("aborted").payload("");
-            deliveries.push(self.producer.send_result(record).map_err(|(error, _)| PublishError::Undelivered(error))?);
+            self.send(BaseRecord::to(topic).partition(*number).key("aborted").payload(""))?;
         }
-        self.delivered(deliveries)?;
+        self.delivered(partitions.len() as u64)?;
         self.producer.abort_transaction(TIMEOUT).map_err(PublishError::Transaction)
     }
 
+    fn send<K: ToBytes + ?Sized, V: ToBytes + ?Sized>(&self, record: BaseRecord<'_, K, V>) -> Result<(), PublishError> {
+        self.producer.send(record).map_err(|(error, _)| PublishError::Undelivered(error))
+    }
+
     /// Each is answered within `message.timeout.ms`. The client's own flush would look again only every 100 ms.
-    fn delivered(&self, deliveries: Vec<DeliveryFuture>) -> Result<(), PublishError> {
-        for delivery in deliveries {
-            match block_on(delivery) {
-                Ok(Ok(_)) => {}
-                Ok(Err((error, _))) => return Err(PublishError::Undelivered(error)),
-                Err(_) => return Err(PublishError::Undelivered(KafkaError::Canceled)),
-            }
-        }
+    fn delivered(&self, count: u64) -> Result<(), PublishError> {
+        self.producer.context().wait_for(count).map_err(PublishError::Undelivered)?;
         while self.producer.in_flight_count() > 0 {
             self.producer.poll(LAST_ANSWER);
         }
         Ok(())
     }
+}
+
+/// A thread that hands on what the brokers answer, for as long as there is the producer.
+fn take_answers(producer: &Arc<BaseProducer<Deliveries>>) -> std::io::Result<()> {
+    let producer = Arc::downgrade(producer);
+    let take = move || {
+        while let Some(producer) = producer.upgrade() {
+            producer.poll(ANSWERS_AWAITED);
+        }
+    };
+    thread::Builder::new().name("kafka-answers".to_owned()).spawn(take).map(drop)
 }
 
 fn headers(message: &Message) -> OwnedHeaders {

@@ -63,15 +63,15 @@ impl Instances {
         for entry in entries {
             let Some(key) = touched(&entry.event) else { continue };
             touches.insert(key, Touch { key, position: entry.position, origin: entry.origin });
-            let known = self.running.remove(&key);
-            let applied = match known {
-                _ if entry.retraction.is_some() || unknown.contains(&key) => None,
-                Some(snapshot) => Some(snapshot.after(entry)),
-                None => Snapshot::new(entry),
-            };
-            match applied {
-                Some(snapshot) => drop(self.running.insert(key, snapshot)),
-                None => drop(unknown.insert(key)),
+            if entry.retraction.is_some() || unknown.contains(&key) {
+                self.running.remove(&key);
+                unknown.insert(key);
+            } else if let Some(snapshot) = self.running.get_mut(&key) {
+                snapshot.advance(entry);
+            } else if let Some(snapshot) = Snapshot::new(entry) {
+                self.running.insert(key, snapshot);
+            } else {
+                unknown.insert(key);
             }
         }
         let mut touches: Vec<Touch> = touches.into_values().collect();

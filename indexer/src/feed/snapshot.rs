@@ -71,12 +71,13 @@ impl Snapshot {
     /// From the entries that stand as of a position, in their order; `None` if the registration is not among them.
     pub(super) fn as_of(position: u64, standing: &[JournalEntry]) -> Option<Self> {
         let (registration, rest) = standing.split_first()?;
-        let snapshot = rest.iter().fold(Self::new(registration)?, Self::after);
+        let mut snapshot = Self::new(registration)?;
+        rest.iter().for_each(|entry| snapshot.advance(entry));
         Some(Self { position, ..snapshot })
     }
 
-    /// After an entry that concerns it and takes nothing back.
-    pub(super) fn after(mut self, entry: &JournalEntry) -> Self {
+    /// To after an entry that concerns it and takes nothing back.
+    pub(super) fn advance(&mut self, entry: &JournalEntry) {
         let origin = entry.origin;
         self.position = entry.position;
         match entry.event {
@@ -94,7 +95,6 @@ impl Snapshot {
             }
             _ => {}
         }
-        self
     }
 
     /// Whether nothing but a reorganisation changes it any more.
@@ -147,7 +147,8 @@ mod tests {
         let [registered, first, second, ended] = run();
         let begun = Snapshot::new(&registered).expect("it registers");
         assert_eq!((begun.state_count, begun.has_ended(), touched(&first.event)), (0, false, Some(KEY)));
-        let one_by_one = begun.after(&first).after(&second).after(&ended);
+        let mut one_by_one = begun;
+        [&first, &second, &ended].into_iter().for_each(|entry| one_by_one.advance(entry));
         assert_eq!((one_by_one.position, one_by_one.state_count, one_by_one.has_ended()), (9, 2, true));
         // Of the states the newest is enough.
         assert_eq!(Snapshot::as_of(9, &[registered, second, ended]), Some(one_by_one));
