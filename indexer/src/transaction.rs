@@ -5,7 +5,7 @@ use std::{sync::Arc, thread, time::Duration};
 use eyre::Context;
 use rdkafka::{
     error::KafkaError,
-    message::{Header, OwnedHeaders, ToBytes},
+    message::ToBytes,
     producer::{BaseProducer, BaseRecord, Producer},
 };
 use runproof_protocol::head::Registry;
@@ -15,7 +15,6 @@ use crate::{
     deliveries::Deliveries,
     feed::Messages,
     hanging::Partition,
-    message::Message,
     topic::{self, Topic},
 };
 
@@ -89,7 +88,7 @@ impl Publisher {
         let mut count = 0;
         for message in messages {
             let message = message.map_err(PublishError::Unwritten)?;
-            let record = BaseRecord::to(&names[message.topic as usize]).key(&message.key).headers(headers(&message));
+            let record = BaseRecord::to(&names[message.topic as usize]).key(&message.key).headers(message.headers);
             self.send(BaseRecord { payload: message.value.as_ref(), ..record })?;
             count += 1;
         }
@@ -131,12 +130,4 @@ fn take_answers(producer: &Arc<BaseProducer<Deliveries>>) -> std::io::Result<()>
         }
     };
     thread::Builder::new().name("kafka-answers".to_owned()).spawn(take).map(drop)
-}
-
-fn headers(message: &Message) -> OwnedHeaders {
-    let empty = OwnedHeaders::new_with_capacity(message.headers.len());
-    message
-        .headers
-        .iter()
-        .fold(empty, |headers, (key, value)| headers.insert(Header { key, value: Some(value.as_ref()) }))
 }

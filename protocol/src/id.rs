@@ -75,12 +75,6 @@ macro_rules! content_id {
             }
         }
 
-        impl From<$name> for String {
-            fn from(id: $name) -> String {
-                id.to_string()
-            }
-        }
-
         impl Serialize for $name {
             fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
                 serializer.serialize_str(alloy_primitives::hex::Buffer::<32>::new().format(&self.0))
