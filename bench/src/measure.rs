@@ -13,7 +13,7 @@ use std::{
 
 use eyre::{OptionExt, Result, WrapErr, ensure};
 pub use peer::Peer;
-use runproof_stack::{BrokerJava, Part, Ports, Stack, StackOptions};
+use runproof_stack::{Part, Ports, Stack, StackOptions};
 use sqlx::{Connection, PgConnection};
 use tempfile::TempDir;
 use tokio::{
@@ -108,8 +108,7 @@ impl Bench {
     pub async fn start(cache: PathBuf, programs: PathBuf) -> Result<Self> {
         let data = tempfile::Builder::new().prefix("runproof-bench").tempdir()?;
         let parts = [Part::Postgres, Part::Kafka].into();
-        let kafka_java = BrokerJava::Usual;
-        let options = StackOptions { ports: Ports::free()?, parts, kafka_java, ..StackOptions::new(data.path()) };
+        let options = StackOptions { ports: Ports::free()?, parts, ..StackOptions::new(data.path()) };
         let stack = Stack::start(options).await?;
         let url = stack.postgres()?.create_database(TEMPLATE).await?;
         let database = sea_orm::Database::connect(&url).await?;

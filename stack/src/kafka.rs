@@ -21,32 +21,6 @@ pub struct KafkaTls {
     pub keystore: PathBuf,
 }
 
-/// How the broker's Java is set.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum BrokerJava {
-    /// Quick to start and small, as one user on one machine wants it: never compiled in full, and all stands still while it collects garbage.
-    #[default]
-    Small,
-    /// As Kafka's own scripts set it (`kafka-server-start.sh` and `kafka-run-class.sh` of Kafka 4), for who measures.
-    Usual,
-}
-
-impl BrokerJava {
-    fn options(self) -> &'static [&'static str] {
-        match self {
-            Self::Small => &["-Xmx256m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1"],
-            Self::Usual => &[
-                "-Xmx1G",
-                "-Xms1G",
-                "-XX:+UseG1GC",
-                "-XX:MaxGCPauseMillis=20",
-                "-XX:InitiatingHeapOccupancyPercent=35",
-                "-XX:+ExplicitGCInvokesConcurrent",
-            ],
-        }
-    }
-}
-
 /// A running private Kafka broker; topics are created by those who need them, never by a typo.
 #[derive(Debug)]
 pub struct Kafka {
@@ -61,7 +35,6 @@ impl Kafka {
         port: u16,
         controller_port: u16,
         tls: Option<&KafkaTls>,
-        java: BrokerJava,
         tools: &Tools,
     ) -> Result<Self, StackError> {
         let folder = data_dir.join("kafka");
@@ -71,9 +44,7 @@ impl Kafka {
             part: Part::Kafka,
             setpriv: tools.setpriv()?,
             program: tools.java()?,
-            args: java_args(java, &tools.kafka_class_path()?, "kafka.Kafka")
-                .chain([properties.clone().into()])
-                .collect(),
+            args: java_args(&tools.kafka_class_path()?, "kafka.Kafka").chain([properties.clone().into()]).collect(),
             env: vec![],
             account: None,
             run_dir: data_dir.to_owned(),
@@ -131,14 +102,15 @@ impl Kafka {
 
 async fn format(properties: PathBuf, tools: &Tools) -> Result<(), StackError> {
     let mut command = std::process::Command::new(tools.java()?);
-    command.args(java_args(BrokerJava::Small, &tools.kafka_class_path()?, "kafka.tools.StorageTool"));
+    command.args(java_args(&tools.kafka_class_path()?, "kafka.tools.StorageTool"));
     command.args(["format", "-t", CLUSTER_ID, "-c"]).arg(properties);
     let ended = StackError::refused(Part::Kafka, "formatting its storage");
     tokio::task::spawn_blocking(move || run(&mut command)).await.map_err(ended)?
 }
 
-fn java_args(java: BrokerJava, class_path: &str, class: &str) -> impl Iterator<Item = std::ffi::OsString> {
-    java.options().iter().chain(&["-cp", class_path, class]).map(Into::into).collect::<Vec<_>>().into_iter()
+/// Quick to start and small, as one user on one machine wants it.
+fn java_args(class_path: &str, class: &str) -> impl Iterator<Item = std::ffi::OsString> {
+    ["-Xmx256m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-cp", class_path, class].map(Into::into).into_iter()
 }
 
 /// One broker, so one replica of everything. The short session makes a restart after a crash take seconds:

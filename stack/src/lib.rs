@@ -26,7 +26,7 @@ pub use emulator::{ACCESS_KEY, Emulator, REGION};
 pub use ens::{CANONICAL_REGISTRY, EnsContracts, PARENT_NAME, namehash};
 pub use error::StackError;
 pub use geth::Geth;
-pub use kafka::{BrokerJava, Kafka, KafkaTls};
+pub use kafka::{Kafka, KafkaTls};
 pub use lambda::{LambdaError, LambdaFunctions};
 pub use localstack::LocalStack;
 pub use ports::Ports;

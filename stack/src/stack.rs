@@ -12,8 +12,8 @@ use alloy::primitives::Address;
 use serde::Serialize;
 
 use crate::{
-    ACCESS_KEY, BrokerJava, CHAIN_ID, Chain, Emulator, Kafka, KafkaTls, LambdaFunctions, Mining, Ports, Postgres,
-    REGION, StackError, Tools,
+    ACCESS_KEY, CHAIN_ID, Chain, Emulator, Kafka, KafkaTls, LambdaFunctions, Mining, Ports, Postgres, REGION,
+    StackError, Tools,
 };
 
 /// A part of the stack.
@@ -73,8 +73,6 @@ pub struct StackOptions {
     pub functions: LambdaFunctions,
     /// A listener of Kafka's for TLS, beside the usual one.
     pub kafka_tls: Option<KafkaTls>,
-    /// How Kafka's Java is set.
-    pub kafka_java: BrokerJava,
     /// Called as each part becomes ready.
     pub on_ready: Arc<dyn Fn(Progress) + Send + Sync>,
 }
@@ -90,7 +88,6 @@ impl StackOptions {
             account_id: "123456789012".into(),
             functions: LambdaFunctions::default(),
             kafka_tls: None,
-            kafka_java: BrokerJava::default(),
             on_ready: Arc::new(|_| {}),
         }
     }
@@ -146,8 +143,7 @@ pub struct Stack {
 impl Stack {
     /// Starts the parts side by side and returns when each answers. Needs a Tokio runtime and an installed rustls crypto provider.
     pub async fn start(options: StackOptions) -> Result<Self, StackError> {
-        let StackOptions { data_dir, ports, parts, mining, account_id, functions, kafka_tls, kafka_java, on_ready } =
-            options;
+        let StackOptions { data_dir, ports, parts, mining, account_id, functions, kafka_tls, on_ready } = options;
         fs::create_dir_all(&data_dir).map_err(StackError::io(&data_dir))?;
         let data_dir = fs::canonicalize(&data_dir).map_err(StackError::io(data_dir))?;
         let lock = lock(&data_dir)?;
@@ -159,7 +155,7 @@ impl Stack {
             timer.time(
                 Part::Kafka,
                 wanted(Part::Kafka),
-                Kafka::start(&data_dir, ports.kafka, ports.kafka_controller, kafka_tls.as_ref(), kafka_java, &tools)
+                Kafka::start(&data_dir, ports.kafka, ports.kafka_controller, kafka_tls.as_ref(), &tools)
             ),
             timer.time(Part::Chain, wanted(Part::Chain), Chain::start(&data_dir, ports.chain, mining, &tools)),
             timer.time(
