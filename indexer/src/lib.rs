@@ -13,6 +13,7 @@ pub mod backoff;
 mod batch;
 pub mod block;
 pub mod body;
+mod brokers;
 mod bulk;
 pub mod check;
 mod commit;

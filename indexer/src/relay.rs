@@ -8,13 +8,17 @@ use std::convert::Infallible;
 use eyre::OptionExt;
 use runproof_protocol::head::Registry;
 use sqlx::{PgPool, Row, postgres::PgListener};
-use tokio::sync::{Mutex, watch};
+use tokio::{
+    sync::{Mutex, watch},
+    task::spawn_blocking,
+};
 use tokio_util::sync::CancellationToken;
 use tracing::info;
 
 use crate::{
     RelaySettings,
     backoff::Backoff,
+    brokers,
     cursor::unsigned,
     feed::{Database, DeadLetters, Journal, Session, Verdicts},
     lease, topic,
@@ -78,6 +82,8 @@ pub async fn run(settings: RelaySettings, token: CancellationToken) -> eyre::Res
 async fn session(settings: &RelaySettings, pool: &PgPool, backoff: &Mutex<Backoff>) -> eyre::Result<Infallible> {
     let database = open(settings, pool).await?;
     let _lease = lease::hold(&settings.postgres_url, lease::Role::Relay, database.source_id).await?;
+    let of = settings.clone();
+    spawn_blocking(move || brokers::reach(&of)).await??;
     topic::ensure(settings).await?;
     let mut listener = PgListener::connect_with(pool).await?;
     listener.listen_all(CHANNELS).await?;

@@ -93,9 +93,7 @@ pub(crate) async fn ensure(settings: &RelaySettings) -> eyre::Result<()> {
     let names = Topic::ALL.map(|topic| (topic, topic.name(&settings.topic)));
     let wanted = names.iter().map(|(topic, name)| new_topic(settings, *topic, name)).collect::<Vec<_>>();
     let answers = admin.create_topics(&wanted, &options).await;
-    for answer in
-        answers.wrap_err("creating the topics; check `bootstrap` of [kafka], and TLS and SASL in [kafka.client]")?
-    {
+    for answer in answers.wrap_err("creating the topics")? {
         match answer {
             Ok(topic) => info!(topic, partitions = settings.partitions, "topic created"),
             Err((_, RDKafkaErrorCode::TopicAlreadyExists)) => {}

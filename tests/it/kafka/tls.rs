@@ -37,8 +37,9 @@ fn settings_of_tls_reach_the_broker_and_a_stranger_is_not_trusted() {
 
         relay_over_tls(&world, &bootstrap, &stranger);
         let index = world.start(&["index"]);
-        eventually("the relay does not come through", async || {
-            index.log().contains("TLS and SASL in [kafka.client]").then_some(())
+        eventually("the relay does not come through, and says why", async || {
+            let log = index.log();
+            (log.contains("certificate verify failed") && log.contains("TLS and SASL in [kafka.client]")).then_some(())
         })
         .await;
         refuses(&bootstrap, &stranger).await;
