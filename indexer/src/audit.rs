@@ -31,7 +31,7 @@ use url::Url;
 
 pub use self::report::{Difference, Place, Report};
 use self::{finality::Canonical, keyed::Keyed, topic::TopicReader};
-use crate::{RelaySettings, endpoints::Endpoints, source::Source, topic::Topic};
+use crate::{RelaySettings, endpoints::Endpoints, relay::topic::Topic, source::Source};
 
 /// How often a topic that differs is looked at anew.
 const LOOK_AGAIN: Duration = Duration::from_millis(200);

@@ -3,9 +3,19 @@
 //! Where to go on is read from the topics, never remembered. After any failure the producers are dropped and made anew, which aborts what they left
 //! open, and the topics' tails are read again: librdkafka lacks KIP-890, so a producer whose commit timed out must not be used again.
 
+mod brokers;
+mod deliveries;
+mod feed;
+mod hanging;
+pub mod message;
+mod tail;
+pub mod topic;
+mod transaction;
+
 use std::convert::Infallible;
 
 use eyre::OptionExt;
+use feed::{Database, DeadLetters, Journal, Session, Verdicts};
 use runproof_protocol::head::Registry;
 use sqlx::{PgPool, Row, postgres::PgListener};
 use tokio::{
@@ -15,14 +25,7 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 use tracing::info;
 
-use crate::{
-    RelaySettings,
-    backoff::Backoff,
-    brokers,
-    cursor::unsigned,
-    feed::{Database, DeadLetters, Journal, Session, Verdicts},
-    lease, topic,
-};
+use crate::{RelaySettings, backoff::Backoff, cursor::unsigned, lease};
 
 /// Hints that there is something to relay.
 const CHANNELS: [&str; 2] = ["runproof_journal", "runproof_verdict"];

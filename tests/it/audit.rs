@@ -9,7 +9,7 @@ use rdkafka::{
 };
 use runproof_indexer::{
     audit::{Place, Report},
-    topic::Topic,
+    relay::topic::Topic,
 };
 use sqlx::AssertSqlSafe;
 

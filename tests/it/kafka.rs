@@ -21,7 +21,7 @@ use rdkafka::{
     admin::{AdminClient, AdminOptions, ConfigResource, NewTopic, ResourceSpecifier, TopicReplication},
     client::DefaultClientContext,
 };
-use runproof_indexer::topic::Topic;
+use runproof_indexer::relay::topic::Topic;
 use serde_json::{Value, json};
 
 use crate::{

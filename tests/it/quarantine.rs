@@ -7,7 +7,7 @@ use alloy::{
     sol_types::SolEvent,
 };
 use runproof_contracts::InstanceRegistry;
-use runproof_indexer::topic::Topic;
+use runproof_indexer::relay::topic::Topic;
 use serde_json::{Value, json};
 use sqlx::types::Json;
 

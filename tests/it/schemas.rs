@@ -6,7 +6,7 @@ use std::{
 };
 
 use alloy::primitives::{Address, B256, Bytes};
-use runproof_indexer::{message, topic::Topic};
+use runproof_indexer::relay::{message, topic::Topic};
 use runproof_protocol::{
     Fingerprint, InstanceId, ModelId, StateId,
     certificate::CertificateBinding,

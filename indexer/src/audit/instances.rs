@@ -6,7 +6,7 @@ use runproof_protocol::event::{Event, JournalEntry};
 use serde_json::{Value, json};
 
 use super::keyed::Newest;
-use crate::message::instance_key;
+use crate::relay::message::instance_key;
 
 /// By key of the topic, as of the last entry. An instance whose registration was taken back has a tombstone.
 ///

@@ -17,8 +17,10 @@ use runproof_protocol::{event::JournalEntry, head::Registry};
 use super::report::{Difference, Place};
 use crate::{
     RelaySettings,
-    message::{self, Message},
-    topic::{self, Topic},
+    relay::{
+        message::{self, Message},
+        topic::{self, Topic},
+    },
 };
 
 const TIMEOUT: Duration = Duration::from_secs(30);

@@ -7,7 +7,7 @@ use serde_json::json;
 use sqlx::PgPool;
 
 use super::keyed::{Keyed, Newest};
-use crate::{cursor::unsigned, message::instance_key};
+use crate::{cursor::unsigned, relay::message::instance_key};
 
 const NEWEST: &str = "
     select issuer, instance_id, revision, status from verdict.instance

@@ -13,7 +13,7 @@ use rdkafka::{
     message::{Header, OwnedHeaders},
     producer::{FutureProducer, FutureRecord},
 };
-use runproof_indexer::topic::Topic;
+use runproof_indexer::relay::topic::Topic;
 use runproof_stack::Tools;
 use serde_json::{Value, json};
 

@@ -3,7 +3,10 @@
 use std::sync::atomic::Ordering;
 
 use super::{Database, Feed, Messages, instances::Instances};
-use crate::{journal, message, tail::Tail, topic::Topic};
+use crate::{
+    journal,
+    relay::{message, tail::Tail, topic::Topic},
+};
 
 /// Feeds [`Topic::Events`] and [`Topic::Instances`].
 pub(crate) struct Journal {

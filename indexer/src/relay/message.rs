@@ -5,7 +5,7 @@ use rdkafka::message::{Header, Headers, OwnedHeaders};
 use runproof_protocol::{InstanceId, event::JournalEntry, head::Registry};
 use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 
-use crate::topic::Topic;
+use super::topic::Topic;
 
 /// Name of the header that carries the block's hash.
 pub const BLOCK_HASH: &str = "ce_blockhash";

@@ -12,10 +12,11 @@ use rdkafka::{
     types::RDKafkaErrorCode,
 };
 
-use crate::{
-    RelaySettings, message,
+use super::{
+    message,
     topic::{self, Topic},
 };
+use crate::RelaySettings;
 
 const TIMEOUT: Duration = Duration::from_secs(30);
 const POLL: Duration = Duration::from_millis(100);

@@ -13,12 +13,12 @@ use std::{
 use eyre::{WrapErr, ensure};
 use rdkafka::consumer::Consumer;
 
-use crate::{
-    RelaySettings,
+use super::{
     tail::{self, TailConsumer},
     topic::Topic,
     transaction::Publisher,
 };
+use crate::RelaySettings;
 
 /// Brokers write markers within milliseconds; one that has only just come back is given time.
 const MARKERS_TAKE: Duration = Duration::from_secs(10);

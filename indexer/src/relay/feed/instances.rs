@@ -15,8 +15,10 @@ use super::{
 use crate::{
     cursor::{bigint, unsigned},
     journal,
-    message::{Attributes, Message, instance_key},
-    topic::Topic,
+    relay::{
+        message::{Attributes, Message, instance_key},
+        topic::Topic,
+    },
 };
 
 /// Running instances kept at most, some 30 MB of them. Beyond, all are forgotten, and asked for again.

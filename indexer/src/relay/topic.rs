@@ -11,7 +11,8 @@ use rdkafka::{
 };
 use tracing::{info, warn};
 
-use crate::{RelaySettings, relay::RelayError};
+use super::RelayError;
+use crate::RelaySettings;
 
 const TIMEOUT: Duration = Duration::from_secs(15);
 /// What makes librdkafka ask the brokers for their default.

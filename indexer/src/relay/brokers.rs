@@ -14,7 +14,8 @@ use rdkafka::{
     error::KafkaError,
 };
 
-use crate::{RelaySettings, topic};
+use super::topic;
+use crate::RelaySettings;
 
 const TIMEOUT: Duration = Duration::from_secs(15);
 /// What TLS says of one failure comes in several lines.

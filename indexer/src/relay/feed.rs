@@ -25,16 +25,14 @@ use tokio::{
 use tracing::{debug, info};
 pub(crate) use verdicts::Verdicts;
 
-use crate::{
-    RelaySettings,
-    backoff::Backoff,
-    hanging,
+use super::{
+    RelayError, hanging,
     message::Message,
-    relay::RelayError,
     tail::{self, Tail},
     topic::Topic,
     transaction::Publisher,
 };
+use crate::{RelaySettings, backoff::Backoff};
 
 /// One source's tables.
 #[derive(Clone)]

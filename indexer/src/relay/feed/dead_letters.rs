@@ -12,9 +12,11 @@ use time::OffsetDateTime;
 use super::{Database, Feed, Messages};
 use crate::{
     cursor::{bigint, hash, unsigned},
-    message::{Attributes, Message, rfc3339},
-    tail::Tail,
-    topic::Topic,
+    relay::{
+        message::{Attributes, Message, rfc3339},
+        tail::Tail,
+        topic::Topic,
+    },
 };
 
 /// Feeds [`Topic::DeadLetters`].

@@ -10,13 +10,13 @@ use rdkafka::{
 };
 use runproof_protocol::head::Registry;
 
-use crate::{
-    RelaySettings,
+use super::{
     deliveries::Deliveries,
     feed::Messages,
     hanging::Partition,
     topic::{self, Topic},
 };
+use crate::RelaySettings;
 
 /// Longer than the brokers keep a transaction open, so that a time-out here means that it is over there.
 const TIMEOUT: Duration = Duration::from_secs(45);

@@ -14,9 +14,11 @@ use time::OffsetDateTime;
 use super::{Database, Feed, Messages};
 use crate::{
     cursor::{bigint, hash, unsigned},
-    message::{Attributes, Message, instance_key, rfc3339},
-    tail::Tail,
-    topic::Topic,
+    relay::{
+        message::{Attributes, Message, instance_key, rfc3339},
+        tail::Tail,
+        topic::Topic,
+    },
 };
 
 /// Feeds [`Topic::Verdicts`].
