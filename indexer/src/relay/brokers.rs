@@ -35,14 +35,15 @@ pub(crate) fn reach(settings: &RelaySettings) -> eyre::Result<()> {
     bail!("no broker answers ({error}; {told}): check `bootstrap` of [kafka], and TLS and SASL in [kafka.client]")
 }
 
-/// The first things that the client complained of. It does so again at each attempt.
+/// The first things that the client complained of. It does so again at each attempt, and tells how long that took.
 #[derive(Default)]
 struct Reasons(Mutex<Vec<String>>);
 
 impl Reasons {
     fn told(&self, reason: &str) {
+        let reason = reason.split_once(" (after ").map_or(reason, |(lasting, _)| lasting);
         let mut reasons = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if reasons.len() < MOST_REASONS {
+        if reasons.len() < MOST_REASONS && reasons.iter().all(|known| known != reason) {
             reasons.push(reason.to_owned());
         }
     }

@@ -103,7 +103,7 @@ pub(crate) fn instance_key(issuer: Address, instance: InstanceId) -> String {
     format!("{issuer:#x}/{instance}")
 }
 
-/// The messages of a journal's entries, one after the other. What those of a block share is made once: of thousands it takes longer than the rest.
+/// The messages of a journal's entries, one after the other. What those of a block share is made once.
 #[derive(Debug)]
 pub struct Events {
     registry: Registry,
