@@ -50,10 +50,10 @@ fn every_event_is_as_described_also_when_it_is_taken_back() {
 /// As the relay sends it.
 fn relayed(entry: &JournalEntry) -> KafkaMessage {
     let registry = Registry { chain_id: 31337, address: Address::repeat_byte(0xc0) };
-    let message = message::Events::new(registry).message(entry).expect("an entry is JSON");
+    let message = message::event(&registry, entry).expect("an entry is JSON");
     KafkaMessage {
         key: message.key,
-        headers: message::told(&message.headers).into_iter().map(|(name, value)| (name, json!(value))).collect(),
+        headers: message.headers.into_iter().map(|(name, value)| (name.to_owned(), json!(value))).collect(),
         value: serde_json::from_slice(&message.value.expect("no tombstone")).expect("JSON"),
     }
 }

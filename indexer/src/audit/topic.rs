@@ -10,7 +10,7 @@ use rdkafka::{
     Message as _, Offset, TopicPartitionList,
     consumer::{BaseConsumer, Consumer},
     error::KafkaError,
-    message::BorrowedMessage,
+    message::{BorrowedMessage, Headers},
 };
 use runproof_protocol::{event::JournalEntry, head::Registry};
 
@@ -102,7 +102,6 @@ impl TopicReader {
     pub(super) fn entries(&self, registry: Registry, last: u64) -> Result<(Vec<JournalEntry>, Vec<Difference>)> {
         let mut differences = Vec::new();
         let mut entries = Vec::new();
-        let mut messages = message::Events::new(registry);
         for (number, read) in self.read.iter().enumerate() {
             let at = read.at();
             let Some(entry) = &read.entry else {
@@ -112,7 +111,7 @@ impl TopicReader {
             if number >= self.at_first && entry.position > last {
                 continue;
             }
-            differences.extend(read.against(&messages.message(entry)?, &at));
+            differences.extend(read.against(&message::event(&registry, entry)?, &at));
             entries.push(entry.clone());
         }
         // Between partitions there is no order but the positions'.
@@ -144,7 +143,9 @@ enum Polled {
 impl Read {
     fn of(topic: Topic, message: &BorrowedMessage<'_>) -> Self {
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-        let headers = message.headers().map(message::told).unwrap_or_default();
+        let headers = message.headers().into_iter().flat_map(|headers| headers.iter());
+        let headers: Vec<_> =
+            headers.map(|header| (header.key.to_owned(), text(header.value.unwrap_or_default()))).collect();
         let entry: Option<JournalEntry> =
             message.payload().filter(|_| topic == Topic::Events).and_then(|value| serde_json::from_slice(value).ok());
         let told = headers.iter().find(|(name, _)| name == topic.mark()).and_then(|(_, mark)| mark.parse().ok());
@@ -172,7 +173,9 @@ impl Read {
 
     /// Key and headers must be those that the entry asks for.
     fn against(&self, expected: &Message, at: &str) -> Vec<Difference> {
-        let (ours, theirs) = (format!("{:?}", message::told(&expected.headers)), format!("{:?}", self.headers));
+        let headers = |headers: Vec<(&str, &str)>| format!("{headers:?}");
+        let ours = headers(expected.headers.iter().map(|(name, value)| (*name, value.as_ref())).collect());
+        let theirs = headers(self.headers.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect());
         let pairs = [("key", Some(expected.key.clone()), self.key.clone()), ("headers", Some(ours), Some(theirs))];
         let differing = pairs.into_iter().filter(|(_, expected, found)| expected != found);
         differing

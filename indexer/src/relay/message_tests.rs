@@ -23,10 +23,10 @@ fn entry(event: Event) -> JournalEntry {
 }
 
 fn shown(entry: &JournalEntry) -> serde_json::Value {
-    let message = Events::new(REGISTRY).message(entry).expect("an entry is JSON");
+    let message = event(&REGISTRY, entry).expect("an entry is JSON");
     serde_json::json!({
         "key": message.key,
-        "headers": told(&message.headers).iter().map(|(name, value)| format!("{name}: {value}")).collect::<Vec<_>>(),
+        "headers": message.headers.iter().map(|(name, value)| format!("{name}: {value}")).collect::<Vec<_>>(),
         "value": serde_json::from_slice::<serde_json::Value>(&message.value.expect("an entry is no tombstone")).expect("JSON"),
     })
 }

@@ -5,7 +5,7 @@ use std::{sync::Arc, thread, time::Duration};
 use eyre::Context;
 use rdkafka::{
     error::KafkaError,
-    message::ToBytes,
+    message::{Header, OwnedHeaders, ToBytes},
     producer::{BaseProducer, BaseRecord, Producer},
 };
 use runproof_protocol::head::Registry;
@@ -14,6 +14,7 @@ use super::{
     deliveries::Deliveries,
     feed::Messages,
     hanging::Partition,
+    message::Message,
     topic::{self, Topic},
 };
 use crate::RelaySettings;
@@ -88,7 +89,7 @@ impl Publisher {
         let mut count = 0;
         for message in messages {
             let message = message.map_err(PublishError::Unwritten)?;
-            let record = BaseRecord::to(&names[message.topic as usize]).key(&message.key).headers(message.headers);
+            let record = BaseRecord::to(&names[message.topic as usize]).key(&message.key).headers(headers(&message));
             self.send(BaseRecord { payload: message.value.as_ref(), ..record })?;
             count += 1;
         }
@@ -130,4 +131,12 @@ fn take_answers(producer: &Arc<BaseProducer<Deliveries>>) -> std::io::Result<()>
         }
     };
     thread::Builder::new().name("kafka-answers".to_owned()).spawn(take).map(drop)
+}
+
+fn headers(message: &Message) -> OwnedHeaders {
+    let empty = OwnedHeaders::new_with_capacity(message.headers.len());
+    message
+        .headers
+        .iter()
+        .fold(empty, |headers, (key, value)| headers.insert(Header { key, value: Some(value.as_ref()) }))
 }

@@ -84,12 +84,11 @@ impl DeadLetters {
             let digits = letter.log.get(name)?.as_str()?.strip_prefix("0x")?;
             u64::from_str_radix(digits, 16).ok()
         };
-        let subject = format!("{:#x}/{}", letter.transaction_hash, letter.log_index);
         let attributes = Attributes {
             registry: &self.database.registry,
             kind: if letter.replayed_at.is_some() { "dead_letter_replayed" } else { "dead_letter" },
             mark: letter.quarantine_id,
-            subject: Some(&subject),
+            subject: Some(format!("{:#x}/{}", letter.transaction_hash, letter.log_index)),
             block: Some((quantity("blockNumber").unwrap_or_default(), letter.block_hash)),
             time_s: quantity("blockTimestamp"),
         };

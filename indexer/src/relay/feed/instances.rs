@@ -118,12 +118,11 @@ impl Instances {
 /// Without a snapshot, the tombstone of a registration that was taken back.
 fn message(database: &Database, touch: &Touch, snapshot: Option<&Snapshot>) -> Result<Message, serde_json::Error> {
     let (issuer, instance) = touch.key;
-    let subject = instance.to_string();
     let attributes = Attributes {
         registry: &database.registry,
         kind: if snapshot.is_some() { "instance" } else { "instance_retracted" },
         mark: touch.position,
-        subject: Some(&subject),
+        subject: Some(instance.to_string()),
         block: Some((touch.origin.block_number, touch.origin.block_hash)),
         time_s: Some(touch.origin.block_timestamp_s),
     };

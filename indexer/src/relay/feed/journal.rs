@@ -57,8 +57,7 @@ impl Feed for Journal {
         let (registry, events) = (*registry, self.events);
         self.read = last.position;
         let new = entries.into_iter().filter(move |entry| entry.position > events);
-        let mut messages = message::Events::new(registry);
-        let new = new.map(move |entry| messages.message(&entry));
+        let new = new.map(move |entry| message::event(&registry, &entry));
         Ok(Some(Box::new(new.chain(snapshots.into_iter().map(Ok)))))
     }
 }

@@ -89,12 +89,11 @@ impl Feed for Verdicts {
             let (issuer, instance) = whose(row)?;
             let summary = summary(row, issuer, instance)?;
             let checked_at: Option<OffsetDateTime> = row.try_get("checked_at")?;
-            let subject = instance.to_string();
             let attributes = Attributes {
                 registry,
                 kind: if summary.is_some() { "verdict" } else { "verdict_removed" },
                 mark: unsigned(row.try_get("revision")?),
-                subject: Some(&subject),
+                subject: Some(instance.to_string()),
                 block: summary.as_ref().map(|summary| (summary.as_of_block, summary.as_of_block_hash)),
                 time_s: checked_at.map(|time| unsigned(time.unix_timestamp())),
             };
